@@ -1,0 +1,22 @@
+"""Train one fold of one run: ``python scripts/train.py experiment=demo_muril fold=0``."""
+
+import hydra
+from omegaconf import DictConfig
+
+from chaii.config import check_train, one_line_errors, register_schemas
+
+register_schemas()
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
+def main(config: DictConfig) -> None:
+    """Check the configuration, then load what is heavy and train."""
+    with one_line_errors():
+        checked = check_train(config)
+        from chaii.fold import train_fold
+
+        train_fold(checked)
+
+
+if __name__ == "__main__":
+    main()

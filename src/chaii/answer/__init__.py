@@ -1,0 +1,1 @@
+"""Answers: decode, clean, blend, vote and write them."""

@@ -1,0 +1,135 @@
+"""Score predicted answers: word-level Jaccard (the competition's metric), exact match and F1."""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+
+METRICS = ("jaccard", "exact", "f1")
+_ENGLISH_ARTICLE = re.compile(r"\b(?:a|an|the)\b")
+
+
+def jaccard(prediction: str, gold: str) -> float:
+    """Share of distinct lower-case words that two texts have in common, 0 to 1.
+
+    Words are what `str.split` gives: punctuation stays. Two texts without words agree: 1.
+    Source: the evaluation page of chaii - Hindi and Tamil Question Answering (Kaggle, 2021), which
+    divides by zero on two empty texts.
+
+    >>> jaccard("भारत की राजधानी", "भारत की")
+    0.6666666666666666
+    >>> jaccard("", " ")
+    1.0
+    """
+    predicted, accepted = set(prediction.lower().split()), set(gold.lower().split())
+    if not predicted and not accepted:
+        return 1.0
+    return len(predicted & accepted) / len(predicted | accepted)
+
+
+def exact_match(prediction: str, gold: str, *, language: str) -> float:
+    """1 where both texts are equal after normalisation (see `f1`), else 0.
+
+    >>> exact_match("The cat.", "cat", language="english")
+    1.0
+    """
+    return float(_normalise(prediction, language) == _normalise(gold, language))
+
+
+def f1(prediction: str, gold: str, *, language: str) -> float:
+    """Harmonic mean of the precision and recall of words, repeated words counted, 0 to 1.
+
+    Both texts are put in lower case, stripped of punctuation (every Unicode category P* and the
+    ASCII symbols SQuAD counts as punctuation) and split at blanks; the articles a, an, the go where
+    `language` is "english". Combining marks stay, so Indic words stay whole. Two texts without
+    words agree: 1. Source: evaluate-v1.1.py of SQuAD and mlqa_evaluation_v1.py of MLQA.
+
+    >>> f1("नई दिल्ली।", "दिल्ली", language="hindi")
+    0.6666666666666666
+    """
+    predicted = _normalise(prediction, language).split()
+    accepted = _normalise(gold, language).split()
+    if not predicted or not accepted:
+        return float(predicted == accepted)
+    shared = (Counter(predicted) & Counter(accepted)).total()
+    return 2 * shared / (len(predicted) + len(accepted))
+
+
+def score_rows(
+    predictions: Sequence[str], golds: Sequence[Sequence[str]], languages: Sequence[str]
+) -> pd.DataFrame:
+    """Score every row: float columns jaccard, exact and f1, one row a prediction, in order.
+
+    Where several answers are accepted, each metric takes its own best one; an empty list means that
+    the right answer is none, the empty text.
+
+    Raises:
+        ValueError: the three sequences differ in length.
+
+    >>> score_rows(["Paris"], [["paris", "Paris, France"]], ["english"]).to_dict("records")
+    [{'jaccard': 1.0, 'exact': 1.0, 'f1': 1.0}]
+    """
+    if not len(predictions) == len(golds) == len(languages):
+        raise ValueError(
+            f"cannot score {len(predictions)} predictions against {len(golds)} golds "
+            f"in {len(languages)} languages: the lengths must agree"
+        )
+    rows = [
+        _score_row(prediction, accepted, language)
+        for prediction, accepted, language in zip(predictions, golds, languages, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=list(METRICS), dtype="float64")
+
+
+def score_answers(
+    predictions: Sequence[str], golds: Sequence[Sequence[str]], languages: Sequence[str]
+) -> dict[str, object]:
+    """Mean of every metric over all rows and, under "language", over the rows of each language.
+
+    Shares between 0 and 1 as Python floats and "rows" as an int, ready for JSON; languages are
+    sorted by name. Golds as in `score_rows`.
+
+    Raises:
+        ValueError: the sequences differ in length, or there is no row to take a mean of.
+
+    >>> score_answers(["a b"], [["a"]], ["tamil"])["language"]["tamil"]["jaccard"]
+    0.5
+    """
+    if not len(predictions):
+        raise ValueError("cannot score 0 predictions: a mean needs at least one row")
+    scores = score_rows(predictions, golds, languages)
+    by_language = scores.groupby(pd.Series(list(languages), dtype="object"), sort=True)
+    return {
+        **_mean_scores(scores),
+        "language": {str(language): _mean_scores(rows) for language, rows in by_language},
+    }
+
+
+def _score_row(prediction: str, golds: Sequence[str], language: str) -> tuple[float, float, float]:
+    accepted = list(golds) or [""]
+    return (
+        max(jaccard(prediction, gold) for gold in accepted),
+        max(exact_match(prediction, gold, language=language) for gold in accepted),
+        max(f1(prediction, gold, language=language) for gold in accepted),
+    )
+
+
+def _mean_scores(scores: pd.DataFrame) -> dict[str, float | int]:
+    means = {metric: float(scores[metric].mean()) for metric in METRICS}
+    return {**means, "rows": len(scores)}
+
+
+def _normalise(text: str, language: str) -> str:
+    kept = "".join(char for char in text.lower() if not _is_punctuation(char))
+    if language == "english":
+        kept = _ENGLISH_ARTICLE.sub(" ", kept)
+    return " ".join(kept.split())
+
+
+def _is_punctuation(char: str) -> bool:
+    return char in string.punctuation or unicodedata.category(char).startswith("P")

@@ -1,0 +1,1 @@
+"""Corpora: read, check and split examples."""

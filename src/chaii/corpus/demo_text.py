@@ -1,0 +1,266 @@
+"""The words of the demo corpora: sentence parts in five languages, and nothing else.
+
+Every fact reads "whose, what, answer, ending" and every question repeats the "what", so that a
+transformer of a few hundred thousand weights can learn the task in seconds.
+"""
+
+from dataclasses import dataclass
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "person": ("birth_year", "birth_place", "profession"),
+    "town": ("founded_year", "population", "language"),
+    "river": ("length", "source"),
+}
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How one language says things; `{s}` is the subject, `{p}` a place, `{y}` a year.
+
+    Fields of several choices are tuples; `whose` maps a kind to its (named, unnamed) owner,
+    `attributes` an attribute to (what, how to ask for it).
+    """
+
+    script: int | None  # first code point of the Indic Unicode block; None is Latin
+    intros: dict[str, str]
+    whose: dict[str, tuple[str, str]]
+    attributes: dict[str, tuple[str, str]]
+    fact: str
+    sources: tuple[str, ...]  # what may come before a fact
+    endings: tuple[str, ...]  # what may come after the answer, commonest first
+    questions: tuple[str, ...]
+    professions: tuple[str, ...]
+    towns: tuple[str, ...]  # endings of town names
+    kilometre: str
+    mountain: str
+    openers: tuple[str, ...]  # filler = opener + actor + action + stop
+    actors: tuple[str, ...]
+    actions: tuple[str, ...]
+    stop: str
+    mention: str  # filler that happens to hold the answer
+
+
+HINDI = Wording(
+    script=0x900,
+    intros={"person": "{s} एक व्यक्ति हैं।", "town": "{s} एक नगर है।", "river": "{s} एक नदी है।"},
+    whose={
+        "person": ("{s}", "इस व्यक्ति"),
+        "town": ("{s} नगर", "इस नगर"),
+        "river": ("{s} नदी", "इस नदी"),
+    },
+    attributes={
+        "birth_year": ("का जन्म वर्ष", "कौन सा है"),
+        "birth_place": ("का जन्मस्थान", "कहाँ है"),
+        "profession": ("का पेशा", "क्या है"),
+        "founded_year": ("का स्थापना वर्ष", "कौन सा है"),
+        "population": ("की जनसंख्या", "कितनी है"),
+        "language": ("की भाषा", "कौन सी है"),
+        "length": ("की लंबाई", "कितनी है"),
+        "source": ("का उद्गम", "कहाँ है"),
+    },
+    fact="{whose} {what} {answer}{ending}",
+    sources=("", "", "अभिलेखों के अनुसार ", "जानकारों के मत में "),
+    endings=(" है।", " है।", "।", ", यह सब मानते हैं।"),
+    questions=(
+        "{whose} {what} {ask}?",
+        "बताइए, {whose} {what} {ask}?",
+        "{whose} {what} भला {ask}?",
+    ),
+    professions=("कवि", "चित्रकार", "शिक्षक", "वैद्य", "लोक गायक", "मूर्तिकार", "किसान", "नाटककार"),
+    towns=("पुर", "गढ़", "नगर", "वाड़ा"),
+    kilometre="किलोमीटर",
+    mountain="पर्वत",
+    openers=("बाद में", "उन दिनों", "आज भी", "कहते हैं कि", "हर साल", "कभी कभी", "इसके अलावा", "फिर भी"),
+    actors=("स्थानीय लोग", "कई लेखक", "{p} के विद्वान", "गाँव के बुजुर्ग", "दूर से आए यात्री", "पुराने मित्र"),
+    actions=(
+        "पुरानी कहानियाँ सुनाते हैं",
+        "{y} के मेले को याद करते हैं",
+        "{p} तक पैदल जाते हैं",
+        "शाम को गीत गाते हैं",
+        "इस विषय पर लेख लिखते हैं",
+        "पेड़ों की छाया में बैठते हैं",
+        "क्षेत्र की यात्रा पर निकलते हैं",
+        "वर्षा की प्रतीक्षा करते हैं",
+    ),
+    stop="।",
+    mention="एक पुरानी पुस्तक में {answer} शब्द बार बार आता है।",
+)
+
+TAMIL = Wording(
+    script=0xB80,
+    intros={"person": "{s} ஒரு நபர்.", "town": "{s} ஒரு நகரம்.", "river": "{s} ஒரு ஆறு."},
+    whose={
+        "person": ("{s} என்பவரின்", "இந்த நபரின்"),
+        "town": ("{s} நகரத்தின்", "இந்த நகரத்தின்"),
+        "river": ("{s} ஆற்றின்", "இந்த ஆற்றின்"),
+    },
+    attributes={
+        "birth_year": ("பிறந்த ஆண்டு", "எது"),
+        "birth_place": ("பிறப்பிடம்", "எது"),
+        "profession": ("தொழில்", "என்ன"),
+        "founded_year": ("தொடக்க ஆண்டு", "எது"),
+        "population": ("மக்கள்தொகை", "எவ்வளவு"),
+        "language": ("மொழி", "எது"),
+        "length": ("நீளம்", "எவ்வளவு"),
+        "source": ("தோற்றுவாய்", "எங்கே"),
+    },
+    fact="{whose} {what} {answer}{ending}",
+    sources=("", "", "பதிவுகளின்படி ", "அறிஞர்களின் கருத்தில் "),
+    endings=(" ஆகும்.", " ஆகும்.", ".", "தான்."),
+    questions=(
+        "{whose} {what} {ask}?",
+        "சொல்லுங்கள், {whose} {what} {ask}?",
+        "{whose} {what} தான் {ask}?",
+    ),
+    professions=(
+        "கவிஞர்",
+        "ஓவியர்",
+        "ஆசிரியர்",
+        "மருத்துவர்",
+        "நாட்டுப்புற பாடகர்",
+        "சிற்பி",
+        "உழவர்",
+        "நடிகர்",
+    ),
+    towns=("பட்டி", "ஊர்", "நகர்", "குடி"),
+    kilometre="கிலோமீட்டர்",
+    mountain="மலை",
+    openers=("பின்னர்", "அந்த நாட்களில்", "இன்றும்", "பொதுவாக", "ஆண்டுதோறும்", "சில நேரங்களில்", "மேலும்"),
+    actors=("உள்ளூர் மக்கள்", "பல எழுத்தாளர்கள்", "{p} அறிஞர்கள்", "கிராமத்து பெரியவர்கள்", "பயணிகள்"),
+    actions=(
+        "பழைய கதைகளைச் சொல்கிறார்கள்",
+        "{y} திருவிழாவை நினைவுகூர்கிறார்கள்",
+        "{p} வரை நடந்து செல்கிறார்கள்",
+        "மாலையில் பாடல்கள் பாடுகிறார்கள்",
+        "இதைப் பற்றி கட்டுரை எழுதுகிறார்கள்",
+        "மரங்களின் நிழலில் அமர்கிறார்கள்",
+        "மழைக்காகக் காத்திருக்கிறார்கள்",
+    ),
+    stop=".",
+    mention="ஒரு பழைய புத்தகத்தில் {answer} என்ற சொல் பலமுறை வருகிறது.",
+)
+
+TELUGU = Wording(
+    script=0xC00,
+    intros={"person": "{s} ఒక వ్యక్తి.", "town": "{s} ఒక పట్టణం.", "river": "{s} ఒక నది."},
+    whose={
+        "person": ("{s} గారి", "ఈ వ్యక్తి"),
+        "town": ("{s} పట్టణ", "ఈ పట్టణ"),
+        "river": ("{s} నది", "ఈ నది"),
+    },
+    attributes={
+        "birth_year": ("పుట్టిన సంవత్సరం", "ఏది"),
+        "birth_place": ("జన్మస్థలం", "ఏది"),
+        "profession": ("వృత్తి", "ఏమిటి"),
+        "founded_year": ("స్థాపన సంవత్సరం", "ఏది"),
+        "population": ("జనాభా", "ఎంత"),
+        "language": ("భాష", "ఏది"),
+        "length": ("పొడవు", "ఎంత"),
+        "source": ("మూలం", "ఎక్కడ"),
+    },
+    fact="{whose} {what} {answer}{ending}",
+    sources=("", "", "రికార్డుల ప్రకారం ", "పండితుల అభిప్రాయంలో "),
+    endings=(" అవుతుంది.", " అవుతుంది.", ".", ", ఇది అందరికీ తెలుసు."),
+    questions=("{whose} {what} {ask}?", "చెప్పండి, {whose} {what} {ask}?"),
+    professions=("కవి", "చిత్రకారుడు", "ఉపాధ్యాయుడు", "వైద్యుడు", "జానపద గాయకుడు", "శిల్పి", "రైతు"),
+    towns=("పురం", "పల్లి", "నగరం", "వాడ"),
+    kilometre="కిలోమీటర్లు",
+    mountain="పర్వతం",
+    openers=("తరువాత", "ఆ రోజుల్లో", "నేటికీ", "సాధారణంగా", "ప్రతి సంవత్సరం", "అప్పుడప్పుడు"),
+    actors=("స్థానిక ప్రజలు", "చాలా మంది రచయితలు", "{p} పండితులు", "గ్రామ పెద్దలు", "ప్రయాణికులు"),
+    actions=(
+        "పాత కథలు చెబుతారు",
+        "{y} జాతరను గుర్తు చేసుకుంటారు",
+        "{p} వరకు నడిచి వెళతారు",
+        "సాయంత్రం పాటలు పాడుతారు",
+        "చెట్ల నీడలో కూర్చుంటారు",
+    ),
+    stop=".",
+    mention="ఒక పాత పుస్తకంలో {answer} అనే మాట చాలా సార్లు వస్తుంది.",
+)
+
+BENGALI = Wording(
+    script=0x980,
+    intros={"person": "{s} একজন ব্যক্তি।", "town": "{s} একটি শহর।", "river": "{s} একটি নদী।"},
+    whose={
+        "person": ("{s} নামের ব্যক্তির", "এই ব্যক্তির"),
+        "town": ("{s} শহরের", "এই শহরের"),
+        "river": ("{s} নদীর", "এই নদীর"),
+    },
+    attributes={
+        "birth_year": ("জন্মসাল", "কত"),
+        "birth_place": ("জন্মস্থান", "কোথায়"),
+        "profession": ("পেশা", "কী"),
+        "founded_year": ("প্রতিষ্ঠার সাল", "কত"),
+        "population": ("জনসংখ্যা", "কত"),
+        "language": ("ভাষা", "কী"),
+        "length": ("দৈর্ঘ্য", "কত"),
+        "source": ("উৎস", "কোথায়"),
+    },
+    fact="{whose} {what} {answer}{ending}",
+    sources=("", "", "নথি অনুসারে ", "পণ্ডিতদের মতে "),
+    endings=("।", "।", ", এটা সবাই জানে।"),
+    questions=("{whose} {what} {ask}?", "বলুন, {whose} {what} {ask}?"),
+    professions=("কবি", "চিত্রকর", "শিক্ষক", "চিকিৎসক", "লোক গায়ক", "ভাস্কর", "কৃষক"),
+    towns=("পুর", "গঞ্জ", "নগর", "হাটি"),
+    kilometre="কিলোমিটার",
+    mountain="পর্বত",
+    openers=("পরে", "সেই সময়ে", "আজও", "সাধারণত", "প্রতি বছর", "মাঝে মাঝে"),
+    actors=("স্থানীয় মানুষ", "অনেক লেখক", "{p} এলাকার পণ্ডিতেরা", "গ্রামের প্রবীণেরা", "পথিকেরা"),
+    actions=(
+        "পুরনো গল্প বলেন",
+        "{y} সালের মেলার কথা মনে করেন",
+        "{p} পর্যন্ত হেঁটে যান",
+        "সন্ধ্যায় গান করেন",
+        "গাছের ছায়ায় বসেন",
+    ),
+    stop="।",
+    mention="একটি পুরনো বইয়ে {answer} কথাটি বারবার আসে।",
+)
+
+ENGLISH = Wording(
+    script=None,
+    intros={"person": "{s} is a person.", "town": "{s} is a town.", "river": "{s} is a river."},
+    whose={
+        "person": ("{s}'s", "This person's"),
+        "town": ("{s} town's", "This town's"),
+        "river": ("{s} river's", "This river's"),
+    },
+    attributes={
+        "birth_year": ("birth year", "What was"),
+        "birth_place": ("birthplace", "Where was"),
+        "profession": ("profession", "What was"),
+        "founded_year": ("founding year", "What was"),
+        "population": ("population", "How large is"),
+        "language": ("language", "What is"),
+        "length": ("length", "How great is"),
+        "source": ("source", "Where is"),
+    },
+    fact="{whose} {what} is {answer}{ending}",
+    sources=("", "", "In the records, ", "In the view of experts, "),
+    endings=(".", ".", ", as everyone agrees."),
+    questions=("{ask} {whose} {what}?", "Tell me, {ask} {whose} {what}?"),
+    professions=("poet", "painter", "teacher", "doctor", "folk singer", "sculptor", "farmer"),
+    towns=("ville", "ton", "ford", "field"),
+    kilometre="kilometres",
+    mountain="Peak",
+    openers=("Later", "In those days", "Even today", "As a rule", "Every year", "Now and then"),
+    actors=("local people", "many writers", "scholars from {p}", "village elders", "travellers"),
+    actions=(
+        "tell old stories",
+        "remember the fair of {y}",
+        "walk as far as {p}",
+        "sing in the evening",
+        "sit in the shade of the trees",
+    ),
+    stop=".",
+    mention="One old book repeats the word {answer} many times.",
+)
+
+WORDINGS = {
+    "hindi": HINDI,
+    "tamil": TAMIL,
+    "telugu": TELUGU,
+    "bengali": BENGALI,
+    "english": ENGLISH,
+}

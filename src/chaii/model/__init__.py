@@ -1,0 +1,1 @@
+"""Backbones: load, feed, train and run them."""

@@ -1,0 +1,179 @@
+"""Backbones: a pre-trained one by hub name or folder, or one built from its configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    AutoConfig,
+    AutoModelForQuestionAnswering,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from chaii.config import BackboneConfig, ScratchConfig, TokenizerKind
+
+_BERT_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+_XLMR_TOKENS = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
+_SPECIAL_TOKENS = {
+    TokenizerKind.wordpiece: _BERT_TOKENS,
+    TokenizerKind.unigram: _XLMR_TOKENS,
+    TokenizerKind.unigram_bert: _BERT_TOKENS,
+}
+
+
+def load_tokenizer(backbone: BackboneConfig, *, texts: Sequence[str], folder: Path) -> Any:
+    """Load a backbone's fast tokenizer; a scratch backbone's is trained on `texts` and kept.
+
+    Args:
+        texts: distinct texts; used by a scratch backbone alone.
+        folder: where trained tokenizers are kept, each under a digest of what it was made of.
+
+    Raises:
+        FileNotFoundError: the pre-trained tokenizer is neither a folder nor in the hub's cache,
+            and no hub can be reached.
+    """
+    if backbone.scratch is None:
+        return _from_pretrained(AutoTokenizer, backbone)
+    scratch = backbone.scratch
+    made_of = json.dumps([scratch.tokenizer.value, scratch.vocab_size, *texts], ensure_ascii=False)
+    home = folder / hashlib.blake2b(made_of.encode(), digest_size=10).hexdigest()
+    if not home.exists():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.parent) as building:
+            train_tokenizer(scratch, texts).save_pretrained(building)
+            Path(building).chmod(0o755)
+            os.replace(building, home)
+            Path(building).mkdir()  # for the context manager to remove
+    return AutoTokenizer.from_pretrained(home)
+
+
+def load_model(backbone: BackboneConfig, tokenizer: Any) -> PreTrainedModel:
+    """Load a backbone with a span head; a scratch backbone starts from torch's random generator.
+
+    Raises:
+        FileNotFoundError: as `load_tokenizer`.
+        ValueError: a scratch configuration holds a field that its architecture does not have.
+    """
+    if backbone.scratch is None:
+        model = _from_pretrained(AutoModelForQuestionAnswering, backbone)
+    else:
+        config = scratch_config(backbone.scratch, tokenizer)
+        model = AutoModelForQuestionAnswering.from_config(config)
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+def scratch_config(scratch: ScratchConfig, tokenizer: Any) -> Any:
+    """Configuration of a from-scratch model that fits `tokenizer`."""
+    known = AutoConfig.for_model(scratch.architecture).to_dict()
+    unknown = sorted(set(scratch.config) - set(known))
+    if unknown:
+        raise ValueError(
+            f"backbone.scratch.config.{unknown[0]}: {scratch.architecture} has no such field"
+        )
+    return AutoConfig.for_model(
+        scratch.architecture,
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+        **scratch.config,
+    )
+
+
+def train_tokenizer(scratch: ScratchConfig, texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    """Train a small tokenizer of one of the real families on `texts`.
+
+    The same texts give the same tokenizer, which the library's word-piece and unigram trainers do
+    not promise: pieces come from byte-pair merges, which are deterministic, and those used most
+    are kept; a unigram piece's score is the logarithm of its share.
+    """
+    special = _SPECIAL_TOKENS[scratch.tokenizer]
+    words = scratch.tokenizer is TokenizerKind.wordpiece
+    draft = _untrained(models.BPE(), scratch.tokenizer)
+    trainer = trainers.BpeTrainer(vocab_size=scratch.vocab_size, show_progress=False)
+    draft.train_from_iterator(texts, trainer=trainer)
+    pieces = _count_pieces(draft, texts, prefix="##" if words else "")
+    kept = list(pieces.items())[: scratch.vocab_size - len(special)]
+    if words:
+        vocabulary = {piece: i for i, piece in enumerate([*special.values(), *dict(kept)])}
+        model: Any = models.WordPiece(vocabulary, unk_token=special["unk"])
+    else:
+        scores = [(token, 0.0) for token in special.values()]
+        scores += [(piece, math.log(count / pieces.total())) for piece, count in kept]
+        model = models.Unigram(scores, unk_id=list(special).index("unk"))
+    tokenizer = _untrained(model, scratch.tokenizer)
+    tokenizer.add_special_tokens([token for name, token in special.items() if name != "mask"])
+    tokenizer.post_processor = _pair_template(scratch.tokenizer, tokenizer)
+    tokens: dict[str, Any] = {f"{name}_token": token for name, token in special.items()}
+    tokens["mask_token"] = AddedToken(special["mask"], lstrip=not words, special=True)
+    inputs = ["input_ids", "attention_mask"]
+    if scratch.tokenizer is not TokenizerKind.unigram:
+        inputs.insert(1, "token_type_ids")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=inputs, **tokens)
+
+
+def _untrained(model: Any, kind: TokenizerKind) -> Tokenizer:
+    """A tokenizer that cleans and splits text as its family does."""
+    tokenizer = Tokenizer(model)
+    if kind is TokenizerKind.wordpiece:
+        tokenizer.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=False)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    else:
+        tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
+        )
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    return tokenizer
+
+
+def _count_pieces(draft: Tokenizer, texts: Sequence[str], *, prefix: str) -> Counter[str]:
+    """How often each piece is used, most used first; `prefix` marks one that continues a word.
+
+    Every single character counts at least once, so that no text of the corpora is unknown.
+    """
+    characters = [piece for piece in draft.get_vocab() if len(piece) == 1]
+    counts = Counter({mark + piece: 1 for piece in characters for mark in {"", prefix}})
+    for encoding in draft.encode_batch(list(texts)):
+        continues = [a == b for a, b in pairwise([None, *encoding.word_ids])]
+        counts.update(
+            prefix * inside + piece
+            for inside, piece in zip(continues, encoding.tokens, strict=True)
+        )
+    # single characters first: they must survive a small vocabulary
+    order = sorted(counts, key=lambda p: (len(p.removeprefix(prefix)) > 1, -counts[p], p))
+    return Counter({piece: counts[piece] for piece in order})
+
+
+def _pair_template(kind: TokenizerKind, tokenizer: Tokenizer) -> TemplateProcessing:
+    if kind is TokenizerKind.unigram:
+        single, pair = "<s> $A </s>", "<s> $A </s> </s> $B </s>"
+    else:
+        single, pair = "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1"
+    tokens = [(token, tokenizer.token_to_id(token)) for token in _SPECIAL_TOKENS[kind].values()]
+    return TemplateProcessing(single=single, pair=pair, special_tokens=tokens)
+
+
+def _from_pretrained(auto: Any, backbone: BackboneConfig) -> Any:
+    name = backbone.pretrained
+    options = {"revision": backbone.revision} if backbone.revision else {}
+    try:
+        return auto.from_pretrained(name, **options)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"backbone.pretrained={name}: neither a local folder nor to be had from the hub; "
+            "download it where there is a network and give the folder's path"
+        ) from error

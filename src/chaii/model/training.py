@@ -1,0 +1,119 @@
+"""Training: one pass over a plan, one optimiser, one schedule, by the transformers Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from chaii.config import BackboneConfig, Precision, TrainerConfig
+from chaii.model.batches import PlanDataset, collate
+from chaii.model.inference import choose_precision
+from chaii.recipe.tokens import PairTemplate
+
+Score = Callable[[PreTrainedModel], dict[str, float]]
+
+
+def train_model(
+    model: PreTrainedModel,
+    dataset: PlanDataset,
+    *,
+    template: PairTemplate,
+    backbone: BackboneConfig,
+    trainer: TrainerConfig,
+    folder: Path,
+    seed: int,
+    score: Score | None = None,
+) -> list[dict[str, Any]]:
+    """Train `model` on `dataset` in its order, in one epoch; resumes from a checkpoint in `folder`.
+
+    With `score`, the model is scored at even distances and the weights of the best ``jaccard`` are
+    put back at the end; without it the last weights stay.
+
+    Returns:
+        The log: a list of steps with loss, learning rate or scores.
+    """
+    arguments = training_arguments(
+        len(dataset), backbone=backbone, trainer=trainer, folder=folder, seed=seed, score=score
+    )
+    loop = PlanTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=dataset,
+        eval_dataset=[],  # rows to score are the business of `score`
+        data_collator=partial(collate, template=template),
+        score=score,
+    )
+    checkpoint = get_last_checkpoint(folder) if folder.is_dir() else None
+    loop.train(resume_from_checkpoint=checkpoint)
+    history: list[dict[str, Any]] = loop.state.log_history
+    return history
+
+
+class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
+    """The library's Trainer, scored by answers instead of by loss."""
+
+    def __init__(self, *, score: Score | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._score = score
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Score the model and tell the callbacks, as the library's own method does."""
+        assert self._score is not None
+        scores = self._score(self.model)
+        metrics = {f"eval_{name}": value for name, value in scores.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+
+def training_arguments(
+    windows: int,
+    *,
+    backbone: BackboneConfig,
+    trainer: TrainerConfig,
+    folder: Path,
+    seed: int,
+    score: Score | None,
+) -> TrainingArguments:
+    """Say in the library's words what the configuration says in ours."""
+    steps = -(-windows // (trainer.batch_size * backbone.accumulation))
+    steps = min(steps, trainer.max_steps or steps)
+    every = max(1, -(-steps // trainer.evaluations))
+    precision = choose_precision(trainer.precision)
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=1,
+        max_steps=trainer.max_steps or -1,
+        train_sampling_strategy="sequential",
+        per_device_train_batch_size=trainer.batch_size,
+        gradient_accumulation_steps=backbone.accumulation,
+        learning_rate=backbone.learning_rate,
+        lr_scheduler_type=trainer.scheduler,
+        warmup_steps=backbone.warmup,
+        weight_decay=trainer.weight_decay,
+        max_grad_norm=trainer.max_grad_norm,
+        bf16=precision is Precision.bf16,
+        fp16=precision is Precision.fp16,
+        seed=seed,
+        eval_strategy="steps" if score else "no",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=1,
+        load_best_model_at_end=score is not None,
+        metric_for_best_model="jaccard" if score else None,
+        greater_is_better=True if score else None,
+        logging_steps=trainer.log_every,
+        dataloader_num_workers=trainer.workers,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        report_to="none",
+    )

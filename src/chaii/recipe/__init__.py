@@ -1,0 +1,1 @@
+"""The data recipe: tokens, windows, their order and their augmentation."""

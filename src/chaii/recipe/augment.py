@@ -1,0 +1,38 @@
+"""Augmentation: pure functions of a window and a generator of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chaii.recipe.tokens import IntArray
+
+
+def window_generator(seed: int, position: int) -> np.random.Generator:
+    """Generator of the window at `position` in the plan: the same whoever asks, and whenever."""
+    return np.random.Generator(np.random.Philox(key=[seed, position]))
+
+
+def cutout(
+    input_ids: IntArray,
+    *,
+    rate: float,
+    protected: IntArray,
+    mask_token_id: int,
+    generator: np.random.Generator,
+) -> IntArray:
+    """Replace each unprotected token by the mask token with probability `rate`.
+
+    Args:
+        input_ids: ``(tokens,)``; left unchanged.
+        protected: ``(tokens,)`` booleans, true where a token must stay.
+
+    >>> ids, generator = np.arange(10, 20), np.random.default_rng(0)
+    >>> protected = ids < 13
+    >>> kwargs = dict(protected=protected, mask_token_id=4, generator=generator)
+    >>> cutout(ids, rate=1.0, **kwargs)
+    array([10, 11, 12,  4,  4,  4,  4,  4,  4,  4])
+    """
+    if rate == 0:
+        return input_ids
+    masked = (generator.random(len(input_ids)) < rate) & ~protected
+    return np.where(masked, mask_token_id, input_ids)

@@ -1,0 +1,127 @@
+"""The plan: a recipe made real, as one table of windows in training order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from chaii.config import IngredientConfig, RecipeConfig, StageConfig
+from chaii.recipe.tokens import IntArray, TokenStore
+from chaii.recipe.windows import crop, slide
+
+_BLOCK = 100  # batches that are sorted by length together: enough to pad little, few enough to mix
+
+
+def make_plan(
+    recipe: RecipeConfig,
+    stores: Mapping[str, TokenStore],
+    *,
+    rows: Mapping[str, IntArray],
+    batch_size: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Lay out every window of `recipe` in the order it is trained in.
+
+    Args:
+        stores: a token store for each corpus.
+        rows: the rows of each corpus that may be trained on.
+        batch_size: windows of like length are laid side by side in batches of this size.
+
+    Returns:
+        The windows table (see `chaii.recipe.windows`) with two more columns: ``stage``, counted
+        from 0, and ``corpus``, a name. The same arguments give the same table on any machine.
+
+    Raises:
+        ValueError: nothing to train on.
+    """
+    parts: list[pd.DataFrame] = []
+    planned = 0
+    for number, stage in enumerate(recipe.stages):
+        windows = _gather_stage(stage, stores, rows=rows, seeds=[seed, number])
+        if stage.shuffle:
+            order = _shuffle_by_length(
+                windows["length"].to_numpy(),
+                batch_size=batch_size,
+                head=-planned % batch_size,
+                generator=np.random.default_rng([seed, number]),
+            )
+            windows = windows.iloc[order]
+        parts.append(windows.assign(stage=np.int32(number)))
+        planned += len(windows)
+    if not planned:
+        raise ValueError("recipe: its ingredients hold no window to train on")
+    plan = pd.concat(parts, ignore_index=True)
+    return plan.assign(corpus=pd.Categorical(plan["corpus"], categories=sorted(stores)))
+
+
+def keep_negatives(
+    windows: pd.DataFrame, *, share: float, generator: np.random.Generator
+) -> pd.DataFrame:
+    """Keep all windows with an answer and `share` of those without, drawn at random, in order."""
+    negative = np.flatnonzero(windows["start_token"].to_numpy() < 0)
+    dropped = len(negative) - round(share * len(negative))
+    keep = np.ones(len(windows), dtype=bool)
+    keep[generator.choice(negative, size=dropped, replace=False)] = False
+    return windows[keep]
+
+
+def _gather_stage(
+    stage: StageConfig,
+    stores: Mapping[str, TokenStore],
+    *,
+    rows: Mapping[str, IntArray],
+    seeds: list[int],
+) -> pd.DataFrame:
+    """Windows of a stage's ingredients, one after another; each draws from its own generator."""
+    parts = [
+        _cut_ingredient(
+            ingredient,
+            stores[ingredient.corpus],
+            rows=rows[ingredient.corpus],
+            generator=np.random.default_rng([*seeds, number]),
+        )
+        for number, ingredient in enumerate(stage.ingredients)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _cut_ingredient(
+    ingredient: IngredientConfig,
+    store: TokenStore,
+    *,
+    rows: IntArray,
+    generator: np.random.Generator,
+) -> pd.DataFrame:
+    """Windows of one ingredient, in the order of the corpus."""
+    if ingredient.limit is not None and ingredient.limit < len(rows):
+        rows = np.sort(generator.choice(rows, size=ingredient.limit, replace=False))
+    lengths = {"max_length": ingredient.max_length, "stride": ingredient.stride}
+    windows = slide(store, **lengths, rows=rows)
+    windows = keep_negatives(windows, share=ingredient.negatives, generator=generator)
+    if ingredient.crop:
+        windows = crop(windows, store, generator=generator)
+    return windows.assign(corpus=ingredient.corpus)
+
+
+def _shuffle_by_length(
+    length: IntArray, *, batch_size: int, head: int, generator: np.random.Generator
+) -> IntArray:
+    """Random order in which each batch holds windows of like length.
+
+    Windows are shuffled, cut into blocks, sorted by length inside a block and dealt into batches,
+    whose order is shuffled again. The first `head` windows fill the batch that the stage before
+    left open, so that batches keep their boundaries.
+    """
+    order = generator.permutation(len(length))
+    full = max(0, len(order) - head) // batch_size * batch_size
+    middle = order[head : head + full]
+    size = _BLOCK * batch_size
+    blocks = [middle[first : first + size] for first in range(0, full, size)]
+    batches = [
+        block[np.argsort(length[block], kind="stable")].reshape(-1, batch_size) for block in blocks
+    ]
+    if batches:
+        middle = generator.permutation(np.concatenate(batches)).ravel()
+    return np.concatenate([order[:head], middle, order[head + full :]])

@@ -1,0 +1,62 @@
+"""Fixtures shared by all rooms: real data where it is at hand, tiny tokenizers of each family."""
+
+import os
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+
+from chaii.config import ScratchConfig, TokenizerKind
+from chaii.corpus.readers import EXAMPLE_FEATURES
+from chaii.model.backbone import train_tokenizer
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def chaii_data() -> Path:
+    """Folder of real corpora, named by CHAII_DATA."""
+    folder = os.environ.get("CHAII_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("CHAII_DATA does not name a folder with real corpora")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def make_examples():
+    """Build an Example dataset from (question, context, answer, start) rows."""
+
+    def make(rows, *, corpus="toy", language="hindi"):
+        columns = {
+            "id": [f"{corpus}-{i}" for i in range(len(rows))],
+            "corpus": [corpus] * len(rows),
+            "article": [f"article-{i}" for i in range(len(rows))],
+            "language": [language] * len(rows),
+            "question": [row[0] for row in rows],
+            "context": [row[1] for row in rows],
+            "answer_text": [[row[2]] if row[2] is not None else [] for row in rows],
+            "answer_start": [[row[3]] if row[2] is not None else [] for row in rows],
+        }
+        return Dataset.from_dict(columns, features=EXAMPLE_FEATURES)
+
+    return make
+
+
+SENTENCES = [
+    "गंगा नदी की लंबाई २५२५ किलोमीटर है। यह भारत की सबसे लंबी नदी है।",
+    "सन् 1912 ई. में पटना राजधानी बना; तब जनसंख्या कम थी…",
+    "தமிழ்நாட்டின் தலைநகரம் சென்னை ஆகும். காவிரி ஆறு 800 கி.மீ. நீளமானது.",
+    "கி.மு. 300 ஆண்டில் இந்த நகரம் உருவானது, என்று கூறுவர்.",
+    "The river rises in the hills, and runs 320 km to the sea. It's long!",
+    "క్ష్మా నది పొడవు 500 కిలోమీటర్లు. అది చాలా పెద్దది.",
+]
+
+
+@pytest.fixture(scope="session")
+def tokenizers():
+    """A tiny tokenizer of each family, trained on a few sentences."""
+    texts = [sentence for sentence in SENTENCES for _ in range(3)]
+    return {
+        kind.value: train_tokenizer(ScratchConfig("bert", kind, 400), texts)
+        for kind in TokenizerKind
+    }
