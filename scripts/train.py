@@ -3,7 +3,8 @@
 import hydra
 from omegaconf import DictConfig
 
-from chaii.config import check_train, one_line_errors, register_schemas
+from chaii.config import register_schemas
+from chaii.config_rules import check_train, one_line_errors
 
 register_schemas()
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, set_seed
 
 from chaii.answer.decode import decode_answers, merge_windows
 from chaii.answer.metrics import METRICS, score_answers, score_rows
-from chaii.config import CorporaConfig, TrainConfig
+from chaii.config import TrainConfig
 from chaii.corpus.checks import format_reports
 from chaii.corpus.demo import write_demo_corpora
 from chaii.corpus.folds import assign_folds, split_fold
@@ -26,7 +26,7 @@ from chaii.model.batches import PlanDataset
 from chaii.model.inference import predict_logits
 from chaii.model.training import train_model
 from chaii.recipe.plan import make_plan
-from chaii.recipe.tokens import TokenStore, open_store
+from chaii.recipe.tokens import open_store
 from chaii.recipe.windows import slide
 from chaii.runs import Prediction, RunFolder
 
@@ -194,7 +194,9 @@ class Judge:
 
 def describe_plan(plan: pd.DataFrame) -> str:
     """A table of the plan: windows, tokens and share of negatives by stage and corpus."""
-    grouped = plan.assign(negative=plan["start_token"] < 0).groupby(["stage", "corpus"], observed=True)
+    grouped = plan.assign(negative=plan["start_token"] < 0).groupby(
+        ["stage", "corpus"], observed=True
+    )
     table = grouped.agg(
         windows=("length", "size"), tokens=("length", "sum"), negatives=("negative", "mean")
     )

@@ -19,7 +19,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from chaii.config import ConfigError, TrainConfig
+from chaii.config import TrainConfig
+from chaii.config_rules import ConfigError
 
 _PACKAGES = ("chaii", "torch", "transformers", "tokenizers", "datasets", "numpy", "pandas")
 _MAY_CHANGE = ("overwrite", "paths")  # an interrupted run resumes although these differ
@@ -90,9 +91,14 @@ class RunFolder:
         return self.path / "plan.parquet"
 
     @property
+    def metrics(self) -> Path:
+        """Scores and counts; written last."""
+        return self.path / "metrics.json"
+
+    @property
     def is_finished(self) -> bool:
-        """Whether the run reached its end: metrics are written last."""
-        return (self.path / "metrics.json").is_file()
+        """Whether the run reached its end."""
+        return self.metrics.is_file()
 
     def begin(self, config: TrainConfig) -> None:
         """Open the folder for a new run, or for an unfinished one of the same configuration.
@@ -104,7 +110,9 @@ class RunFolder:
         if config.overwrite:
             shutil.rmtree(self.path, ignore_errors=True)
         elif file.is_file():
-            _check_same(_settings(OmegaConf.load(file)), _settings(OmegaConf.structured(config)), file)
+            _check_same(
+                _settings(OmegaConf.load(file)), _settings(OmegaConf.structured(config)), file
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.structured(config), file)
         _write_json(self.path / "environment.json", describe_environment(config.seed))
@@ -114,7 +122,7 @@ class RunFolder:
         if oof is not None:
             oof.to_parquet(self.path / "oof.parquet")
         shutil.rmtree(self.checkpoints, ignore_errors=True)
-        _write_json(self.path / "metrics.json", metrics)
+        _write_json(self.metrics, metrics)
 
     def read_config(self) -> TrainConfig:
         """The resolved configuration the run was trained with."""
@@ -127,7 +135,7 @@ class RunFolder:
 
     def read_metrics(self) -> dict[str, Any]:
         """What ``metrics.json`` holds."""
-        metrics: dict[str, Any] = json.loads((self.path / "metrics.json").read_text())
+        metrics: dict[str, Any] = json.loads(self.metrics.read_text())
         return metrics
 
     def read_oof(self) -> pd.DataFrame:
@@ -141,7 +149,9 @@ def find_runs(root: Path, name: str) -> list[RunFolder]:
     Raises:
         FileNotFoundError: there is none.
     """
-    folders = [RunFolder(root, name, path.name.removeprefix("fold")) for path in _folds(root / name)]
+    folders = [
+        RunFolder(root, name, path.name.removeprefix("fold")) for path in _folds(root / name)
+    ]
     finished = [run for run in folders if run.is_finished]
     if not finished:
         raise FileNotFoundError(f"{root / name}: no finished fold of run {name!r}")

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from chaii.recipe.tokens import fingerprint_tokenizer, open_store, read_pair_template
+from chaii.recipe.template import fingerprint_tokenizer, read_pair_template
+from chaii.recipe.tokens import open_store
 
 
 def test_shared_texts_are_tokenised_once(tokenizers, make_examples, tmp_path):
@@ -25,8 +26,9 @@ def test_no_text_is_ever_cut(tokenizers, make_examples, tmp_path):
         backend.no_truncation()
         backend.no_padding()
     assert store.offsets[-1, 1] == len(context.rstrip())
-    assert store.tokens_of(store.question[0]).tolist() == (
-        tokenizers["wordpiece"]("क्या?", add_special_tokens=False)["input_ids"]
+    assert (
+        store.tokens_of(store.question[0]).tolist()
+        == (tokenizers["wordpiece"]("क्या?", add_special_tokens=False)["input_ids"])
     )
 
 

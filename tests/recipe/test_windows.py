@@ -76,15 +76,17 @@ def real_pairs(chaii_data):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_windows_equal_the_tokenizers_own_on_real_text(
-    family, real_pairs, make_examples, tmp_path
-):
+def test_windows_equal_the_tokenizers_own_on_real_text(family, real_pairs, make_examples, tmp_path):
     texts = [context[:600] for _, context in real_pairs]
     tokenizer = train_tokenizer(ScratchConfig("bert", TokenizerKind(family), 3000), texts)
     generator = np.random.default_rng(2021)
     picked = [real_pairs[i] for i in generator.integers(0, len(real_pairs), 300)]
     rows = [
-        (" " * int(generator.integers(0, 3)) + question, context, *random_answer(context, generator))
+        (
+            " " * int(generator.integers(0, 3)) + question,
+            context,
+            *random_answer(context, generator),
+        )
         for question, context in picked
     ]
     store = open_store(make_examples(rows), tokenizer, tmp_path)

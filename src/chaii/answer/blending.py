@@ -48,6 +48,14 @@ def blend_logits(
     )
 
 
+def select_rows(logits: ContextLogits, rows: Sequence[int] | NDArray[np.int64]) -> ContextLogits:
+    """Keep the logits of some examples, in the order of `rows`."""
+    first, last = logits.row_start[:-1][rows], logits.row_start[1:][rows]
+    row_start = np.concatenate([[0], np.cumsum(last - first)])
+    place = np.arange(row_start[-1]) + np.repeat(first - row_start[:-1], last - first)
+    return ContextLogits(logits.start[place], logits.end[place], row_start)
+
+
 def _weighted_sum(terms: Sequence[tuple[float, NDArray[np.float32]]]) -> NDArray[np.float32]:
     result = np.zeros(len(terms[0][1]), dtype=np.float64)
     for share, logits in terms:

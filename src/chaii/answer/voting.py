@@ -49,7 +49,7 @@ def vote(
     Returns columns id, prediction, score, start_char, end_char, words. `score` is the share of
     backbones that hold a printed word, averaged over the printed words: above one half where the
     vote decided, 0 for an empty answer. `start_char` and `end_char` enclose all that is printed;
-    `prediction` is the text between them unless words between were voted out. `words` is the
+    `prediction` is that text unless something inside it was voted out. `words` is the
     number of words that stayed: 0 where the backbone ranked first answered alone.
 
     Source: the winning solution of chaii (Kaggle, 2021) keeps a word that two of three backbones

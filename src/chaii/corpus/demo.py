@@ -133,7 +133,9 @@ def _tydi_articles(count: int, rng: np.random.Generator) -> list[dict[str, Any]]
     items = []
     for i in range(count):
         language = ("telugu", "bengali", "english")[i % 3]
-        article = _write_article(language, _pick(tuple(KINDS), rng), int(rng.integers(200, 900)), rng)
+        article = _write_article(
+            language, _pick(tuple(KINDS), rng), int(rng.integers(200, 900)), rng
+        )
         attribute = _pick(KINDS[article.kind], rng)
         question = _question(article, attribute, f"{language}-{rng.integers(10**18)}-{i}", rng)
         if rng.random() < 0.2:
@@ -142,11 +144,15 @@ def _tydi_articles(count: int, rng: np.random.Generator) -> list[dict[str, Any]]
     return [items[i] for i in rng.permutation(count)]
 
 
-def _paragraph_articles(language: str, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+def _paragraph_articles(
+    language: str, count: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
     """Short paragraphs with a question for every fact."""
     items = []
     for _ in range(count):
-        article = _write_article(language, _pick(tuple(KINDS), rng), int(rng.integers(200, 700)), rng)
+        article = _write_article(
+            language, _pick(tuple(KINDS), rng), int(rng.integers(200, 700)), rng
+        )
         questions = [_question(article, name, rng.bytes(12).hex(), rng) for name in article.answers]
         items.append(_titled(article, questions))
     return items
@@ -157,7 +163,9 @@ def _titled(article: Article, questions: list[dict[str, Any]]) -> dict[str, Any]
     return {"title": article.subject, "paragraphs": [paragraph]}
 
 
-def _question(article: Article, attribute: str, name: str, rng: np.random.Generator) -> dict[str, Any]:
+def _question(
+    article: Article, attribute: str, name: str, rng: np.random.Generator
+) -> dict[str, Any]:
     text, start = article.answers[attribute]
     answers = [{"text": text, "answer_start": start}]
     return {"id": name, "question": _ask(article, attribute, rng), "answers": answers}
@@ -182,7 +190,9 @@ def _write_article(
     wording = WORDINGS[language]
     subject = _invent_subject(wording, kind, rng)
     answers = {name: _invent_answer(wording, name, rng) for name in KINDS[kind]}
-    facts = [(name, *_state_fact(wording, kind, subject, name, answers[name], rng)) for name in answers]
+    facts = [
+        (name, *_state_fact(wording, kind, subject, name, answers[name], rng)) for name in answers
+    ]
     filler = _write_filler(wording, size - sum(len(fact[1]) for fact in facts), rng)
     texts = [(None, sentence, 0) for sentence in filler]
     for fact in facts:
@@ -212,7 +222,11 @@ def _write_filler(wording: Wording, size: int, rng: np.random.Generator) -> list
     odd = rng.random() < SHARE_ODD_CHARACTERS
     sentences: list[str] = []
     while sum(map(len, sentences)) < size:
-        parts = [_pick(wording.openers, rng), _pick(wording.actors, rng), _pick(wording.actions, rng)]
+        parts = [
+            _pick(wording.openers, rng),
+            _pick(wording.actors, rng),
+            _pick(wording.actions, rng),
+        ]
         place, year = _invent_town(wording, rng), rng.integers(1700, 2000)
         sentence = " ".join(parts).format(p=place, y=year) + wording.stop
         if odd:
@@ -234,7 +248,9 @@ def _invent_answer(wording: Wording, attribute: str, rng: np.random.Generator) -
         return f"{_invent_name(wording, 2, rng)} {wording.mountain}"
     if attribute == "profession":
         return _pick(wording.professions, rng)
-    return _invent_town(wording, rng) if attribute == "birth_place" else _invent_name(wording, 3, rng)
+    return (
+        _invent_town(wording, rng) if attribute == "birth_place" else _invent_name(wording, 3, rng)
+    )
 
 
 def _invent_subject(wording: Wording, kind: str, rng: np.random.Generator) -> str:

@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 
 from chaii.config import CutoutConfig
 from chaii.recipe.augment import cutout, window_generator
-from chaii.recipe.tokens import IntArray, PairTemplate, TokenStore
+from chaii.recipe.template import PairTemplate
+from chaii.recipe.tokens import IntArray, TokenStore
 from chaii.recipe.windows import WINDOW_COLUMNS, finished_input
 
 Batch = dict[str, torch.Tensor]

@@ -14,7 +14,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from chaii.config import BackboneConfig, Precision, TrainerConfig
 from chaii.model.batches import PlanDataset, collate
 from chaii.model.inference import choose_precision
-from chaii.recipe.tokens import PairTemplate
+from chaii.recipe.template import PairTemplate
 
 Score = Callable[[PreTrainedModel], dict[str, float]]
 

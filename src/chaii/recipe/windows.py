@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from chaii.recipe.tokens import IntArray, PairTemplate, TokenStore
+from chaii.recipe.template import PairTemplate
+from chaii.recipe.tokens import IntArray, TokenStore
 
 WINDOW_COLUMNS = ("example", "context_from", "context_to", "start_token", "end_token", "length")
 
@@ -85,7 +86,9 @@ def label(
     return pd.DataFrame({name: column.astype(np.int32) for name, column in columns.items()})
 
 
-def crop(windows: pd.DataFrame, store: TokenStore, *, generator: np.random.Generator) -> pd.DataFrame:
+def crop(
+    windows: pd.DataFrame, store: TokenStore, *, generator: np.random.Generator
+) -> pd.DataFrame:
     """Move every window to a random place, keeping its width and whether it holds the answer.
 
     A window with the answer begins anywhere that keeps the answer wholly inside, all places equally

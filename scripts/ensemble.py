@@ -1,0 +1,23 @@
+"""Blend finished runs, vote, and write a submission: ``python scripts/ensemble.py blend=demo``."""
+
+import hydra
+from omegaconf import DictConfig
+
+from chaii.config import register_schemas
+from chaii.config_rules import check_ensemble, one_line_errors
+
+register_schemas()
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="ensemble")
+def main(config: DictConfig) -> None:
+    """Check the configuration, then load what is heavy and predict."""
+    with one_line_errors():
+        checked = check_ensemble(config)
+        from chaii.committee import make_submission
+
+        make_submission(checked)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Rules across the fields of a configuration, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from chaii.config import BackboneConfig, EnsembleConfig, RecipeConfig, TrainConfig
+
+
+class ConfigError(ValueError):
+    """A setting that cannot work; the message names the key, the value and the rule."""
+
+
+def check_train(config: DictConfig) -> TrainConfig:
+    """Turn what Hydra composed into a `TrainConfig`, or say what cannot work.
+
+    Raises:
+        ConfigError: a rule across fields is broken; names the key, the value and the rule.
+    """
+    train = _to_object(config)
+    assert isinstance(train, TrainConfig)
+    problems = [
+        *_check_fold(train),
+        *_check_corpora(train),
+        *_check_backbone(train.backbone),
+        *_check_recipe(train.recipe),
+        *_check_trainer(train),
+    ]
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return train
+
+
+def check_ensemble(config: DictConfig) -> EnsembleConfig:
+    """Turn what Hydra composed into an `EnsembleConfig`, or say what cannot work.
+
+    Raises:
+        ConfigError: no member, or one named twice.
+    """
+    ensemble = _to_object(config)
+    assert isinstance(ensemble, EnsembleConfig)
+    members = ensemble.blend.members
+    if not members or len(set(members)) < len(members):
+        raise ConfigError(f"blend.members={members}: name at least one run, and each once")
+    return ensemble
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn a user's mistake (a `ValueError` or a missing file) into one line and exit status 2."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def _to_object(config: DictConfig) -> Any:
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError(f"{', '.join(missing)}: must be set")
+    return OmegaConf.to_object(config)
+
+
+def _check_fold(train: TrainConfig) -> Iterator[str]:
+    if train.folds.count < 1:
+        yield f"folds.count={train.folds.count}: must be at least 1"
+    if train.fold != "all" and train.fold not in map(str, range(train.folds.count)):
+        yield f"fold={train.fold}: must be 0 to {train.folds.count - 1}, or all"
+
+
+def _check_corpora(train: TrainConfig) -> Iterator[str]:
+    known = ", ".join(train.corpora.sources)
+    for corpus in train.folds.validated:
+        if corpus not in train.corpora.sources:
+            yield f"folds.validated: unknown corpus {corpus!r} (corpora holds {known})"
+    for s, stage in enumerate(train.recipe.stages):
+        for i, ingredient in enumerate(stage.ingredients):
+            if ingredient.corpus not in train.corpora.sources:
+                yield (
+                    f"recipe.stages[{s}].ingredients[{i}].corpus: "
+                    f"unknown corpus {ingredient.corpus!r} (corpora holds {known})"
+                )
+
+
+def _check_backbone(backbone: BackboneConfig) -> Iterator[str]:
+    if (backbone.pretrained is None) == (backbone.scratch is None):
+        yield f"backbone {backbone.name}: set exactly one of pretrained and scratch"
+    if not backbone.learning_rate > 0:
+        yield f"backbone.learning_rate={backbone.learning_rate}: must be above 0"
+    if not 0 <= backbone.warmup < 1:
+        yield f"backbone.warmup={backbone.warmup}: must be a share, from 0 to below 1"
+    if backbone.accumulation < 1:
+        yield f"backbone.accumulation={backbone.accumulation}: must be at least 1"
+
+
+def _check_recipe(recipe: RecipeConfig) -> Iterator[str]:
+    if not recipe.stages:
+        yield "recipe.stages: must hold at least one stage"
+    if recipe.predict_stride >= recipe.predict_max_length:
+        yield (
+            f"recipe.predict_stride={recipe.predict_stride}: "
+            f"must be below recipe.predict_max_length={recipe.predict_max_length}"
+        )
+    if not 0 <= recipe.cutout.rate < 1:
+        yield f"recipe.cutout.rate={recipe.cutout.rate}: must be a share, from 0 to below 1"
+    for s, stage in enumerate(recipe.stages):
+        for i, ingredient in enumerate(stage.ingredients):
+            key = f"recipe.stages[{s}].ingredients[{i}]"
+            if not 0 <= ingredient.stride < ingredient.max_length:
+                yield (
+                    f"{key}.stride={ingredient.stride}: "
+                    f"must be at least 0 and below max_length={ingredient.max_length}"
+                )
+            if not 0 <= ingredient.negatives <= 1:
+                yield f"{key}.negatives={ingredient.negatives}: must be a share, from 0 to 1"
+            if ingredient.limit is not None and ingredient.limit < 1:
+                yield f"{key}.limit={ingredient.limit}: must be at least 1"
+
+
+def _check_trainer(train: TrainConfig) -> Iterator[str]:
+    trainer = train.trainer
+    for name in ("batch_size", "predict_batch_size", "evaluations", "max_answer_tokens"):
+        if getattr(trainer, name) < 1:
+            yield f"trainer.{name}={getattr(trainer, name)}: must be at least 1"
