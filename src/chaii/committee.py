@@ -29,8 +29,6 @@ from chaii.recipe.tokens import TokenStore, open_store
 from chaii.recipe.windows import slide
 from chaii.runs import Prediction, RunFolder, find_runs
 
-Answers = pd.DataFrame  # id, prediction, score, start_char, end_char
-
 
 @dataclass(frozen=True)
 class Member:
@@ -52,14 +50,14 @@ class Member:
     def predict(self, test: Dataset, config: EnsembleConfig) -> Prediction:
         """Logits of the test rows: from the cache if this very model has seen these very rows."""
         recipe = self.config.recipe
-        lengths = {"max_length": recipe.predict_max_length, "stride": recipe.predict_stride}
+        lengths = recipe.predict_max_length, recipe.predict_stride
         key = hashlib.blake2b(repr(lengths).encode(), digest_size=10)
         key.update(self.run.metrics.read_bytes())
         key.update(repr([test["id"][:], test["question"][:], test["context"][:]]).encode())
         cache = Path(config.paths.predictions) / self.name / key.hexdigest()
         if not cache.is_dir():
             store = open_store(test, self.tokenizer, Path(config.paths.tokens))
-            windows = slide(store, **lengths)
+            windows = slide(store, max_length=lengths[0], stride=lengths[1])
             model = AutoModelForQuestionAnswering.from_pretrained(self.run.model)
             logits = predict_logits(
                 model.to("cuda" if torch.cuda.is_available() else "cpu"),
@@ -77,7 +75,7 @@ class Answered:
     """Examples and one backbone's answers to them."""
 
     examples: Dataset
-    answers: Answers
+    answers: pd.DataFrame
 
 
 def make_submission(config: EnsembleConfig) -> Path:
@@ -134,7 +132,7 @@ def gather_members(config: EnsembleConfig) -> dict[str, list[Member]]:
 
 def answer_blend(
     predictions: Sequence[Prediction], examples: Dataset, member: Member, tokens: Path
-) -> Answers:
+) -> pd.DataFrame:
     """Average the logits of one backbone's predictions of the same examples, and decode them."""
     store = open_store(examples, member.tokenizer, tokens)
     logits = blend_logits([_lay_out(prediction, store) for prediction in predictions])
@@ -251,7 +249,9 @@ def _lay_out(prediction: Prediction, store: TokenStore) -> ContextLogits:
     )
 
 
-def _decode(logits: ContextLogits, examples: Dataset, store: TokenStore, member: Member) -> Answers:
+def _decode(
+    logits: ContextLogits, examples: Dataset, store: TokenStore, member: Member
+) -> pd.DataFrame:
     return decode_answers(
         logits,
         ids=list(examples["id"]),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 
 class CorpusFormat(Enum):
@@ -130,7 +132,6 @@ class ScratchConfig:
     architecture: str = MISSING  # model type of transformers: bert, xlm-roberta, rembert
     tokenizer: TokenizerKind = MISSING
     vocab_size: int = MISSING
-    config: dict[str, Any] = field(default_factory=dict)  # what differs from the architecture
 
 
 @dataclass
@@ -144,6 +145,7 @@ class BackboneConfig:
     pretrained: str | None = None  # hub name, or a folder
     revision: str | None = None  # of the hub repository
     scratch: ScratchConfig | None = None
+    config: dict[str, Any] = field(default_factory=dict)  # fields of the model's configuration
     learning_rate: float = MISSING  # peak
     warmup: float = 0.1  # share of the optimiser steps
     accumulation: int = 1  # batches an optimiser step
@@ -203,6 +205,15 @@ class EnsembleConfig:
 
 def register_schemas() -> None:
     """Make the schemas known to Hydra, under the names that conf/*.yaml start from."""
+    OmegaConf.register_new_resolver("package", _package_folder, replace=True)
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="ensemble_schema", node=EnsembleConfig)
+
+
+def _package_folder(package: str, folder: str) -> str:
+    """``${package:name,folder}``: a folder inside an installed package, without importing it."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return f"{package}/{folder} (package {package} is not installed)"
+    return str(Path(spec.origin).parent / folder)

@@ -147,7 +147,7 @@ class Judge:
     def score(self, model: PreTrainedModel) -> dict[str, float]:
         """Jaccard, exact match and F1 over all held-out rows."""
         scores = score_answers(self._answer(self._predict(model)), *self._golds())
-        return {name: scores[name] for name in METRICS}
+        return {name: float(scores[name]) for name in METRICS}
 
     def finish(self, model: PreTrainedModel, folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
         """Store the logits in `folder`; return all scores and the table of held-out answers."""
@@ -200,11 +200,11 @@ def describe_plan(plan: pd.DataFrame) -> str:
     table = grouped.agg(
         windows=("length", "size"), tokens=("length", "sum"), negatives=("negative", "mean")
     )
-    return table.to_string(float_format="{:.3f}".format)
+    return str(table.to_string(float_format="{:.3f}".format))
 
 
 def format_scores(scores: Mapping[str, Any]) -> str:
     """A table of the scores: all rows, then each language."""
     rows = {"all": scores, **scores["language"]}
     table = pd.DataFrame(rows, index=[*METRICS, "rows"]).T.astype({"rows": int})
-    return table.to_string(float_format="{:.4f}".format)
+    return str(table.to_string(float_format="{:.4f}".format))

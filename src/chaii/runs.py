@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from datasets import Dataset
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
@@ -39,7 +40,7 @@ class Prediction:
         """Write all parts under `folder`; it appears under its name when it is complete."""
         building = folder.with_name(f".{folder.name}-{os.getpid()}")
         building.mkdir(parents=True)
-        self.examples.to_parquet(building / "examples.parquet")
+        pq.write_table(self.examples.with_format("arrow")[:], building / "examples.parquet")
         self.windows.to_parquet(building / "windows.parquet")
         np.save(building / "start_logits.npy", self.start_logits)
         np.save(building / "end_logits.npy", self.end_logits)
@@ -50,7 +51,7 @@ class Prediction:
     def load(cls, folder: Path) -> Prediction:
         """Read what `save` wrote; logits are memory-mapped."""
         return cls(
-            examples=Dataset.from_parquet(str(folder / "examples.parquet"), keep_in_memory=True),
+            examples=Dataset(pq.read_table(folder / "examples.parquet")),
             windows=pd.read_parquet(folder / "windows.parquet"),
             start_logits=np.load(folder / "start_logits.npy", mmap_mode="r"),
             end_logits=np.load(folder / "end_logits.npy", mmap_mode="r"),

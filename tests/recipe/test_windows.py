@@ -28,8 +28,10 @@ def tokenizer_windows(tokenizer, question, context, answer, *, max_length, strid
         start = end = -1
         held = offsets and offsets[0][0] <= answer[0] and offsets[-1][1] >= answer[1]
         if held:
-            start = max(k for k, (begin, _) in zip(inside, offsets) if begin <= answer[0])
-            end = min(k for k, (_, stop) in zip(inside, offsets) if stop >= answer[1])
+            start = max(
+                k for k, (begin, _) in zip(inside, offsets, strict=True) if begin <= answer[0]
+            )
+            end = min(k for k, (_, stop) in zip(inside, offsets, strict=True) if stop >= answer[1])
         types = encoded["token_type_ids"][i] if "token_type_ids" in encoded else None
         yield ids, types, offsets, start, end
 

@@ -7,6 +7,7 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -88,7 +89,7 @@ def score_rows(
 
 def score_answers(
     predictions: Sequence[str], golds: Sequence[Sequence[str]], languages: Sequence[str]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Mean of every metric over all rows and, under "language", over the rows of each language.
 
     Shares between 0 and 1 as Python floats and "rows" as an int, ready for JSON; languages are

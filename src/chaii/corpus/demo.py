@@ -24,14 +24,16 @@ T = TypeVar("T")
 VERSION = 1
 MARKER = "demo.json"
 
-# Code points from the start of an Indic block: the same letters in every script of India.
-CONSONANTS = {None: "ktnpmrl", 0x900: "".join(chr(0x900 + i) for i in (21, 36, 40, 42, 46, 48, 50))}
-VOWELS = {None: "aiuo", 0x900: "".join(chr(0x900 + i) for i in (62, 63, 64, 65, 71, 75))}
-DEVANAGARI_DIGITS = str.maketrans("0123456789", "०१२३४५६७८९")
+STARTS = ("ता", "मी", "रो", "लु", "पे", "का", "नि", "सो", "जा", "तू", "ले", "पो")
+STARTS_LATIN = ("Ta", "Mi", "Ro", "Lu", "Pe", "Ka", "Ni", "So", "Ja", "Tu", "Le", "Po")
+ENDS = ("मल", "रिन", "तुर", "लासी", "कोन", "पाल", "निमा", "रोक")
+ENDS_LATIN = ("mal", "rin", "tur", "lasi", "kon", "pal", "nima", "rok")
+DEVANAGARI, DEVANAGARI_DIGITS = 0x900, str.maketrans("0123456789", "०१२३४५६७८९")
 
 SHARE_WRONG_PLACE = 0.06
 SHARE_ODD_CHARACTERS = 0.08
 SHARE_HUGE = 0.02
+SHARE_OLD_DIGITS = 0.1
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ def _write_filler(wording: Wording, size: int, rng: np.random.Generator) -> list
             _pick(wording.actors, rng),
             _pick(wording.actions, rng),
         ]
-        place, year = _invent_town(wording, rng), rng.integers(1700, 2000)
+        place, year = _invent_town(wording, rng), rng.integers(1900, 1980)
         sentence = " ".join(parts).format(p=place, y=year) + wording.stop
         if odd:
             sentence = sentence.replace(" ", "\u00a0", 1).replace("\u094d", "\u094d\u200d", 1)
@@ -237,42 +239,40 @@ def _write_filler(wording: Wording, size: int, rng: np.random.Generator) -> list
 
 def _invent_answer(wording: Wording, attribute: str, rng: np.random.Generator) -> str:
     if attribute in ("birth_year", "founded_year"):
-        year = str(rng.integers(1700, 2000))
-        devanagari = wording.script == 0x900 and rng.random() < 0.1
-        return year.translate(DEVANAGARI_DIGITS) if devanagari else year
+        year = str(rng.integers(1900, 1980))
+        old_digits = wording.script == DEVANAGARI and rng.random() < SHARE_OLD_DIGITS
+        return year.translate(DEVANAGARI_DIGITS) if old_digits else year
     if attribute == "population":
-        return f"{rng.integers(1000, 990000):,}"
+        return f"{rng.integers(20, 100)} {wording.thousand}"
     if attribute == "length":
-        return f"{rng.integers(20, 900)} {wording.kilometre}"
+        return f"{rng.integers(20, 100)} {wording.kilometre}"
     if attribute == "source":
-        return f"{_invent_name(wording, 2, rng)} {wording.mountain}"
+        return f"{_invent_name(wording, rng)} {wording.mountain}"
     if attribute == "profession":
         return _pick(wording.professions, rng)
-    return (
-        _invent_town(wording, rng) if attribute == "birth_place" else _invent_name(wording, 3, rng)
-    )
+    return _invent_town(wording, rng) if attribute == "birth_place" else _invent_name(wording, rng)
 
 
 def _invent_subject(wording: Wording, kind: str, rng: np.random.Generator) -> str:
     if kind == "town":
         return _invent_town(wording, rng)
-    return " ".join(_invent_name(wording, 3, rng) for _ in range(2 if kind == "person" else 1))
+    return " ".join(_invent_name(wording, rng) for _ in range(2 if kind == "person" else 1))
 
 
 def _invent_town(wording: Wording, rng: np.random.Generator) -> str:
-    return _invent_name(wording, 2, rng) + _pick(wording.towns, rng)
+    return _spell(wording, _pick(range(len(STARTS)), rng)) + _pick(wording.towns, rng)
 
 
-def _invent_name(wording: Wording, syllables: int, rng: np.random.Generator) -> str:
-    block = None if wording.script is None else 0x900
-    pairs = ((_pick(CONSONANTS[block], rng), _pick(VOWELS[block], rng)) for _ in range(syllables))
-    name = "".join(letter for pair in pairs for letter in pair)
-    return name.capitalize() if block is None else _move_script(name, wording.script or block)
+def _invent_name(wording: Wording, rng: np.random.Generator) -> str:
+    return _spell(wording, _pick(range(len(STARTS)), rng), _pick(range(len(ENDS)), rng))
 
 
-def _move_script(name: str, block: int) -> str:
-    """Return a Devanagari name in another Indic script: the blocks are laid out alike."""
-    return "".join(chr(ord(letter) - 0x900 + block) for letter in name)
+def _spell(wording: Wording, start: int, end: int | None = None) -> str:
+    """Return an invented name in the language's script; Indic Unicode blocks are laid out alike."""
+    if wording.script is None:
+        return STARTS_LATIN[start] + ("" if end is None else ENDS_LATIN[end])
+    name = STARTS[start] + ("" if end is None else ENDS[end])
+    return "".join(chr(ord(letter) - DEVANAGARI + wording.script) for letter in name)
 
 
 def _pick(choices: Sequence[T], rng: np.random.Generator) -> T:

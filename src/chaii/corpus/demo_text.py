@@ -31,6 +31,7 @@ class Wording:
     questions: tuple[str, ...]
     professions: tuple[str, ...]
     towns: tuple[str, ...]  # endings of town names
+    thousand: str
     kilometre: str
     mountain: str
     openers: tuple[str, ...]  # filler = opener + actor + action + stop
@@ -68,6 +69,7 @@ HINDI = Wording(
     ),
     professions=("कवि", "चित्रकार", "शिक्षक", "वैद्य", "लोक गायक", "मूर्तिकार", "किसान", "नाटककार"),
     towns=("पुर", "गढ़", "नगर", "वाड़ा"),
+    thousand="हज़ार",
     kilometre="किलोमीटर",
     mountain="पर्वत",
     openers=("बाद में", "उन दिनों", "आज भी", "कहते हैं कि", "हर साल", "कभी कभी", "इसके अलावा", "फिर भी"),
@@ -123,6 +125,7 @@ TAMIL = Wording(
         "நடிகர்",
     ),
     towns=("பட்டி", "ஊர்", "நகர்", "குடி"),
+    thousand="ஆயிரம்",
     kilometre="கிலோமீட்டர்",
     mountain="மலை",
     openers=("பின்னர்", "அந்த நாட்களில்", "இன்றும்", "பொதுவாக", "ஆண்டுதோறும்", "சில நேரங்களில்", "மேலும்"),
@@ -164,6 +167,7 @@ TELUGU = Wording(
     questions=("{whose} {what} {ask}?", "చెప్పండి, {whose} {what} {ask}?"),
     professions=("కవి", "చిత్రకారుడు", "ఉపాధ్యాయుడు", "వైద్యుడు", "జానపద గాయకుడు", "శిల్పి", "రైతు"),
     towns=("పురం", "పల్లి", "నగరం", "వాడ"),
+    thousand="వేలు",
     kilometre="కిలోమీటర్లు",
     mountain="పర్వతం",
     openers=("తరువాత", "ఆ రోజుల్లో", "నేటికీ", "సాధారణంగా", "ప్రతి సంవత్సరం", "అప్పుడప్పుడు"),
@@ -203,6 +207,7 @@ BENGALI = Wording(
     questions=("{whose} {what} {ask}?", "বলুন, {whose} {what} {ask}?"),
     professions=("কবি", "চিত্রকর", "শিক্ষক", "চিকিৎসক", "লোক গায়ক", "ভাস্কর", "কৃষক"),
     towns=("পুর", "গঞ্জ", "নগর", "হাটি"),
+    thousand="হাজার",
     kilometre="কিলোমিটার",
     mountain="পর্বত",
     openers=("পরে", "সেই সময়ে", "আজও", "সাধারণত", "প্রতি বছর", "মাঝে মাঝে"),
@@ -242,6 +247,7 @@ ENGLISH = Wording(
     questions=("{ask} {whose} {what}?", "Tell me, {ask} {whose} {what}?"),
     professions=("poet", "painter", "teacher", "doctor", "folk singer", "sculptor", "farmer"),
     towns=("ville", "ton", "ford", "field"),
+    thousand="thousand",
     kilometre="kilometres",
     mountain="Peak",
     openers=("Later", "In those days", "Even today", "As a rule", "Every year", "Now and then"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -55,7 +54,7 @@ def load_tokenizer(backbone: BackboneConfig, *, texts: Sequence[str], folder: Pa
         with tempfile.TemporaryDirectory(dir=home.parent) as building:
             train_tokenizer(scratch, texts).save_pretrained(building)
             Path(building).chmod(0o755)
-            os.replace(building, home)
+            Path(building).replace(home)
             Path(building).mkdir()  # for the context manager to remove
     return AutoTokenizer.from_pretrained(home)
 
@@ -65,33 +64,28 @@ def load_model(backbone: BackboneConfig, tokenizer: Any) -> PreTrainedModel:
 
     Raises:
         FileNotFoundError: as `load_tokenizer`.
-        ValueError: a scratch configuration holds a field that its architecture does not have.
+        ValueError: `backbone.config` holds a field that the architecture does not have.
     """
     if backbone.scratch is None:
-        model = _from_pretrained(AutoModelForQuestionAnswering, backbone)
+        config = _from_pretrained(AutoConfig, backbone)
     else:
-        config = scratch_config(backbone.scratch, tokenizer)
+        config = AutoConfig.for_model(
+            backbone.scratch.architecture,
+            vocab_size=len(tokenizer),
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.cls_token_id,
+            eos_token_id=tokenizer.sep_token_id,
+        )
+    unknown = sorted(set(backbone.config) - set(config.to_dict()))
+    if unknown:
+        raise ValueError(f"backbone.config.{unknown[0]}: {config.model_type} has no such field")
+    config.update(backbone.config)
+    if backbone.scratch is None:
+        model = _from_pretrained(AutoModelForQuestionAnswering, backbone, config=config)
+    else:
         model = AutoModelForQuestionAnswering.from_config(config)
     assert isinstance(model, PreTrainedModel)
     return model
-
-
-def scratch_config(scratch: ScratchConfig, tokenizer: Any) -> Any:
-    """Configuration of a from-scratch model that fits `tokenizer`."""
-    known = AutoConfig.for_model(scratch.architecture).to_dict()
-    unknown = sorted(set(scratch.config) - set(known))
-    if unknown:
-        raise ValueError(
-            f"backbone.scratch.config.{unknown[0]}: {scratch.architecture} has no such field"
-        )
-    return AutoConfig.for_model(
-        scratch.architecture,
-        vocab_size=len(tokenizer),
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.cls_token_id,
-        eos_token_id=tokenizer.sep_token_id,
-        **scratch.config,
-    )
 
 
 def train_tokenizer(scratch: ScratchConfig, texts: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -167,9 +161,10 @@ def _pair_template(kind: TokenizerKind, tokenizer: Tokenizer) -> TemplateProcess
     return TemplateProcessing(single=single, pair=pair, special_tokens=tokens)
 
 
-def _from_pretrained(auto: Any, backbone: BackboneConfig) -> Any:
+def _from_pretrained(auto: Any, backbone: BackboneConfig, **options: Any) -> Any:
     name = backbone.pretrained
-    options = {"revision": backbone.revision} if backbone.revision else {}
+    if backbone.revision is not None:
+        options["revision"] = backbone.revision
     try:
         return auto.from_pretrained(name, **options)
     except OSError as error:

@@ -58,6 +58,8 @@ def train_model(
 class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
     """The library's Trainer, scored by answers instead of by loss."""
 
+    control: Any
+
     def __init__(self, *, score: Score | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._score = score
@@ -100,6 +102,7 @@ def training_arguments(
         warmup_steps=backbone.warmup,
         weight_decay=trainer.weight_decay,
         max_grad_norm=trainer.max_grad_norm,
+        use_cpu=not torch.cuda.is_available(),  # else bf16 is refused without a GPU
         bf16=precision is Precision.bf16,
         fp16=precision is Precision.fp16,
         seed=seed,

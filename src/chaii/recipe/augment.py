@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chaii.recipe.tokens import IntArray
 
@@ -16,7 +17,7 @@ def cutout(
     input_ids: IntArray,
     *,
     rate: float,
-    protected: IntArray,
+    protected: NDArray[np.bool_],
     mask_token_id: int,
     generator: np.random.Generator,
 ) -> IntArray:

@@ -1,7 +1,7 @@
 """The token store: every distinct text of a corpus tokenised once, flat, memory-mapped.
 
-Stored as plain binary files rather than Arrow: Arrow tables are written in record batches, so a flat
-view over them would be a copy; three memory maps are flat as they lie.
+Stored as plain binary files rather than Arrow: Arrow tables are written in record batches, so a
+flat view over them would be a copy; three memory maps are flat as they lie.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -137,7 +136,7 @@ def _write_store(home: Path, texts: pa.Array, tokenizer: Any) -> None:
                     counts.append(len(encoding.ids))
                 progress.update(len(batch))
         np.cumsum(counts, dtype=np.int64).tofile(building / "text_start.bin")
-        os.replace(building, home)
+        building.replace(home)
     except OSError:
         if not home.exists():  # else another process finished the same store first
             raise

@@ -1,0 +1,35 @@
+# Every target sets up what it needs: a virtual environment with the pinned requirements.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := demo_muril,demo_xlmr,demo_rembert
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -r requirements.txt
+	$(BIN)/pip install --quiet --no-deps -e .
+	@touch $@
+
+setup: $(READY) ## Make the virtual environment
+
+demo: $(READY) ## Train three tiny backbones on two folds, ensemble them, write a submission
+	$(BIN)/python scripts/train.py -m experiment=$(DEMO) fold=0,1
+	$(BIN)/python scripts/ensemble.py blend=demo
+
+test: $(READY) ## Run the tests (with CHAII_DATA set, on real corpora too)
+	$(BIN)/python -m pytest
+
+check: $(READY) ## Lint, check the format and the types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## Remove the virtual environment and all that the demo made
+	rm -rf $(VENV) data/demo data/tokens data/runs/demo_* data/predictions/demo_* submissions/demo*
