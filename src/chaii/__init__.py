@@ -1,1 +1,1 @@
-"""Extractive question answering in Hindi and Tamil: one data recipe, one pass, several backbones."""
+"""Extractive question answering in Hindi and Tamil, one data recipe, several backbones."""

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset, concatenate_datasets
+from numpy.typing import NDArray
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from chaii.answer.blending import blend_logits, select_rows
 from chaii.answer.decode import ContextLogits, decode_answers, merge_windows
-from chaii.answer.metrics import METRICS, score_answers
+from chaii.answer.scoreboard import Answered, Key, example_keys, tabulate_scores, vote_shared
 from chaii.answer.submission import flatten_whitespace, write_submission
 from chaii.answer.voting import vote
 from chaii.config import EnsembleConfig, TrainConfig
@@ -70,14 +71,6 @@ class Member:
         return Prediction.load(cache)
 
 
-@dataclass(frozen=True)
-class Answered:
-    """Examples and one backbone's answers to them."""
-
-    examples: Dataset
-    answers: pd.DataFrame
-
-
 def make_submission(config: EnsembleConfig) -> Path:
     """Score the runs out of fold, answer the test file, and write the submission.
 
@@ -91,12 +84,8 @@ def make_submission(config: EnsembleConfig) -> Path:
     test, _ = read_corpus("test", config.blend.test)
 
     tokens = Path(config.paths.tokens)
-    out_of_fold = {
-        name: answered
-        for name, members in backbones.items()
-        if (answered := answer_out_of_fold(members, tokens)) is not None
-    }
-    scores = score_all(backbones, out_of_fold)
+    blends = {name: answer_out_of_fold(members, tokens) for name, members in backbones.items()}
+    scores = score_all(backbones, {name: blend for name, blend in blends.items() if blend})
     print(scores.to_string(index=False, float_format="{:.4f}".format))
     ranking = rank_backbones(scores, list(backbones))
 
@@ -146,48 +135,38 @@ def answer_out_of_fold(members: Sequence[Member], tokens: Path) -> Answered | No
     """
     judged = [member for member in members if member.run.logits.is_dir()]
     predictions = [Prediction.load(member.run.logits) for member in judged]
-    holders: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for number, prediction in enumerate(predictions):
-        for row, key in enumerate(_keys(prediction.examples)):
-            holders.setdefault(key, []).append((number, row))
-    groups: dict[tuple[int, ...], list[list[tuple[int, int]]]] = {}
-    for held in holders.values():
-        groups.setdefault(tuple(number for number, _ in held), []).append(held)
-
     stores = [open_store(p.examples, members[0].tokenizer, tokens) for p in predictions]
     laid = [_lay_out(*pair) for pair in zip(predictions, stores, strict=True)]
-    examples, answers = [], []
-    for numbers, rows in groups.items():
-        columns = [np.array(column) for column in zip(*[[r for _, r in row] for row in rows])]
-        parts = [select_rows(laid[n], column) for n, column in zip(numbers, columns, strict=True)]
-        first = numbers[0]
-        examples.append(predictions[first].examples.select(columns[0]))
-        store = stores[first].select(columns[0])
-        answers.append(_decode(blend_logits(parts), examples[-1], store, members[0]))
-    if not answers:
+
+    answered = []
+    for holders, rows in _group_by_holders([p.examples for p in predictions]).items():
+        parts = [select_rows(laid[n], rows[:, i]) for i, n in enumerate(holders)]
+        first = holders[0]
+        examples, store = predictions[first].examples.select(rows[:, 0]), stores[first]
+        answers = _decode(blend_logits(parts), examples, store.select(rows[:, 0]), members[0])
+        answered.append(Answered(examples, answers))
+    if not answered:
         return None
-    return Answered(concatenate_datasets(examples), pd.concat(answers, ignore_index=True))
+    return Answered(
+        concatenate_datasets([part.examples for part in answered]),
+        pd.concat([part.answers for part in answered], ignore_index=True),
+    )
 
 
 def score_all(
-    backbones: Mapping[str, Sequence[Member]], out_of_fold: Mapping[str, Answered]
+    backbones: Mapping[str, Sequence[Member]], blends: Mapping[str, Answered]
 ) -> pd.DataFrame:
     """One row for every member, every backbone's blend, and the vote on the rows all have held out.
 
-    Members are scored on their own held-out rows, so compare scores only where `rows` agree.
+    Each is scored on the rows it held out, so compare scores only where ``rows`` agree.
     """
-    lines = []
-    for name, members in backbones.items():
-        for member in members:
-            metrics = member.run.read_metrics()
-            if "jaccard" in metrics:
-                lines.append({"kind": "member", "name": member.name, **_flatten(metrics)})
-        if name in out_of_fold:
-            answered = out_of_fold[name]
-            lines.append({"kind": "blend", "name": name, **_score(answered)})
-    if out_of_fold:
-        lines.append({"kind": "vote", "name": " + ".join(out_of_fold), **_score_vote(out_of_fold)})
-    return pd.DataFrame(lines, columns=["kind", "name", "rows", *METRICS, *_languages(lines)])
+    members = [member for group in backbones.values() for member in group]
+    metrics = [(member.name, member.run.read_metrics()) for member in members]
+    lines = [("member", name, scores) for name, scores in metrics if "jaccard" in scores]
+    lines += [("blend", name, answered.scores()) for name, answered in blends.items()]
+    if blends and (voted := vote_shared(blends)):
+        lines.append(("vote", " + ".join(blends), voted.scores()))
+    return tabulate_scores(lines)
 
 
 def rank_backbones(scores: pd.DataFrame, backbones: Sequence[str]) -> list[str]:
@@ -196,48 +175,16 @@ def rank_backbones(scores: pd.DataFrame, backbones: Sequence[str]) -> list[str]:
     return sorted(backbones, key=lambda name: -blends.get(name, -np.inf))
 
 
-def _score_vote(out_of_fold: Mapping[str, Answered]) -> dict[str, Any]:
-    """Scores of the vote over the rows that every backbone has held out."""
-    rows = {
-        name: {key: row for row, key in enumerate(_keys(answered.examples))}
-        for name, answered in out_of_fold.items()
-    }
-    shared = sorted(set.intersection(*(set(known) for known in rows.values())))
-    if not shared:
-        return {"rows": 0}
-    picked = {name: [known[key] for key in shared] for name, known in rows.items()}
-    name = next(iter(out_of_fold))
-    examples = out_of_fold[name].examples.select(picked[name])
-    blends = {name: _score(out_of_fold[name], rows)["jaccard"] for name, rows in picked.items()}
-    voted = vote(
-        {n: out_of_fold[n].answers.iloc[rows].reset_index(drop=True) for n, rows in picked.items()},
-        contexts=list(examples["context"]),
-        ranking=sorted(blends, key=lambda name: -blends[name]),
-    )
-    return _score(Answered(examples, voted))
-
-
-def _score(answered: Answered, rows: Sequence[int] | None = None) -> dict[str, Any]:
-    rows = range(len(answered.answers)) if rows is None else rows
-    examples = answered.examples.select(rows)
-    predictions = list(answered.answers["prediction"].iloc[list(rows)])
-    golds, languages = list(examples["answer_text"]), list(examples["language"])
-    return _flatten(score_answers(predictions, golds, languages))
-
-
-def _flatten(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """One line of the score table: all rows, then the Jaccard of each language."""
-    languages = {name: score["jaccard"] for name, score in scores["language"].items()}
-    return {name: scores[name] for name in ("rows", *METRICS)} | languages
-
-
-def _languages(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    known = {"kind", "name", "rows", *METRICS}
-    return sorted({name for line in lines for name in line} - known)
-
-
-def _keys(examples: Dataset) -> list[tuple[str, str]]:
-    return list(zip(examples["corpus"], examples["id"], strict=True))
+def _group_by_holders(examples: Sequence[Dataset]) -> dict[tuple[int, ...], NDArray[np.int64]]:
+    """For each set of members that hold the same rows: ``(rows, members)`` row numbers in each."""
+    places: dict[Key, list[tuple[int, int]]] = {}
+    for number, held in enumerate(examples):
+        for row, key in enumerate(example_keys(held)):
+            places.setdefault(key, []).append((number, row))
+    groups: dict[tuple[int, ...], list[list[int]]] = {}
+    for place in places.values():
+        groups.setdefault(tuple(n for n, _ in place), []).append([row for _, row in place])
+    return {holders: np.array(rows) for holders, rows in groups.items()}
 
 
 def _lay_out(prediction: Prediction, store: TokenStore) -> ContextLogits:

@@ -137,6 +137,7 @@ class Judge:
     def __init__(self, config: TrainConfig, examples: Dataset, tokenizer: Any) -> None:
         self._trainer = config.trainer
         self._examples = examples
+        self._golds = list(examples["answer_text"]), list(examples["language"])
         self._store = open_store(examples, tokenizer, Path(config.paths.tokens))
         self._windows = slide(
             self._store,
@@ -146,7 +147,7 @@ class Judge:
 
     def score(self, model: PreTrainedModel) -> dict[str, float]:
         """Jaccard, exact match and F1 over all held-out rows."""
-        scores = score_answers(self._answer(self._predict(model)), *self._golds())
+        scores = score_answers(self._answer(self._predict(model)), *self._golds)
         return {name: float(scores[name]) for name in METRICS}
 
     def finish(self, model: PreTrainedModel, folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -156,11 +157,11 @@ class Judge:
         answers = self._answer(prediction)
         oof = pd.DataFrame({name: self._examples[name] for name in ("id", "corpus", "language")})
         oof = oof.assign(
-            gold=self._golds()[0],
+            gold=self._golds[0],
             prediction=answers,
-            jaccard=score_rows(answers, *self._golds())["jaccard"],
+            jaccard=score_rows(answers, *self._golds)["jaccard"],
         )
-        return score_answers(answers, *self._golds()), oof
+        return score_answers(answers, *self._golds), oof
 
     def _predict(self, model: PreTrainedModel) -> Prediction:
         logits = predict_logits(
@@ -187,9 +188,6 @@ class Judge:
             max_tokens=self._trainer.max_answer_tokens,
         )
         return list(answers["prediction"])
-
-    def _golds(self) -> tuple[list[list[str]], list[str]]:
-        return list(self._examples["answer_text"]), list(self._examples["language"])
 
 
 def describe_plan(plan: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 KINDS: dict[str, tuple[str, ...]] = {
     "person": ("birth_year", "birth_place", "profession"),
-    "town": ("founded_year", "population", "language"),
+    "town": ("population", "language"),
     "river": ("length", "source"),
 }
 
@@ -38,6 +38,7 @@ class Wording:
     actors: tuple[str, ...]
     actions: tuple[str, ...]
     stop: str
+    distraction: str  # filler with a place and a year that nobody asks for
     mention: str  # filler that happens to hold the answer
 
 
@@ -53,7 +54,6 @@ HINDI = Wording(
         "birth_year": ("का जन्म वर्ष", "कौन सा है"),
         "birth_place": ("का जन्मस्थान", "कहाँ है"),
         "profession": ("का पेशा", "क्या है"),
-        "founded_year": ("का स्थापना वर्ष", "कौन सा है"),
         "population": ("की जनसंख्या", "कितनी है"),
         "language": ("की भाषा", "कौन सी है"),
         "length": ("की लंबाई", "कितनी है"),
@@ -73,11 +73,9 @@ HINDI = Wording(
     kilometre="किलोमीटर",
     mountain="पर्वत",
     openers=("बाद में", "उन दिनों", "आज भी", "कहते हैं कि", "हर साल", "कभी कभी", "इसके अलावा", "फिर भी"),
-    actors=("स्थानीय लोग", "कई लेखक", "{p} के विद्वान", "गाँव के बुजुर्ग", "दूर से आए यात्री", "पुराने मित्र"),
+    actors=("स्थानीय लोग", "कई लेखक", "गाँव के बुजुर्ग", "दूर से आए यात्री", "पुराने मित्र"),
     actions=(
         "पुरानी कहानियाँ सुनाते हैं",
-        "{y} के मेले को याद करते हैं",
-        "{p} तक पैदल जाते हैं",
         "शाम को गीत गाते हैं",
         "इस विषय पर लेख लिखते हैं",
         "पेड़ों की छाया में बैठते हैं",
@@ -85,6 +83,7 @@ HINDI = Wording(
         "वर्षा की प्रतीक्षा करते हैं",
     ),
     stop="।",
+    distraction="{y} में {p} में बड़ा मेला लगा।",
     mention="एक पुरानी पुस्तक में {answer} शब्द बार बार आता है।",
 )
 
@@ -100,7 +99,6 @@ TAMIL = Wording(
         "birth_year": ("பிறந்த ஆண்டு", "எது"),
         "birth_place": ("பிறப்பிடம்", "எது"),
         "profession": ("தொழில்", "என்ன"),
-        "founded_year": ("தொடக்க ஆண்டு", "எது"),
         "population": ("மக்கள்தொகை", "எவ்வளவு"),
         "language": ("மொழி", "எது"),
         "length": ("நீளம்", "எவ்வளவு"),
@@ -129,17 +127,16 @@ TAMIL = Wording(
     kilometre="கிலோமீட்டர்",
     mountain="மலை",
     openers=("பின்னர்", "அந்த நாட்களில்", "இன்றும்", "பொதுவாக", "ஆண்டுதோறும்", "சில நேரங்களில்", "மேலும்"),
-    actors=("உள்ளூர் மக்கள்", "பல எழுத்தாளர்கள்", "{p} அறிஞர்கள்", "கிராமத்து பெரியவர்கள்", "பயணிகள்"),
+    actors=("உள்ளூர் மக்கள்", "பல எழுத்தாளர்கள்", "கிராமத்து பெரியவர்கள்", "பயணிகள்"),
     actions=(
         "பழைய கதைகளைச் சொல்கிறார்கள்",
-        "{y} திருவிழாவை நினைவுகூர்கிறார்கள்",
-        "{p} வரை நடந்து செல்கிறார்கள்",
         "மாலையில் பாடல்கள் பாடுகிறார்கள்",
         "இதைப் பற்றி கட்டுரை எழுதுகிறார்கள்",
         "மரங்களின் நிழலில் அமர்கிறார்கள்",
         "மழைக்காகக் காத்திருக்கிறார்கள்",
     ),
     stop=".",
+    distraction="{y} இல் {p} நகரில் பெரிய விழா நடந்தது.",
     mention="ஒரு பழைய புத்தகத்தில் {answer} என்ற சொல் பலமுறை வருகிறது.",
 )
 
@@ -155,7 +152,6 @@ TELUGU = Wording(
         "birth_year": ("పుట్టిన సంవత్సరం", "ఏది"),
         "birth_place": ("జన్మస్థలం", "ఏది"),
         "profession": ("వృత్తి", "ఏమిటి"),
-        "founded_year": ("స్థాపన సంవత్సరం", "ఏది"),
         "population": ("జనాభా", "ఎంత"),
         "language": ("భాష", "ఏది"),
         "length": ("పొడవు", "ఎంత"),
@@ -171,15 +167,14 @@ TELUGU = Wording(
     kilometre="కిలోమీటర్లు",
     mountain="పర్వతం",
     openers=("తరువాత", "ఆ రోజుల్లో", "నేటికీ", "సాధారణంగా", "ప్రతి సంవత్సరం", "అప్పుడప్పుడు"),
-    actors=("స్థానిక ప్రజలు", "చాలా మంది రచయితలు", "{p} పండితులు", "గ్రామ పెద్దలు", "ప్రయాణికులు"),
+    actors=("స్థానిక ప్రజలు", "చాలా మంది రచయితలు", "గ్రామ పెద్దలు", "ప్రయాణికులు"),
     actions=(
         "పాత కథలు చెబుతారు",
-        "{y} జాతరను గుర్తు చేసుకుంటారు",
-        "{p} వరకు నడిచి వెళతారు",
         "సాయంత్రం పాటలు పాడుతారు",
         "చెట్ల నీడలో కూర్చుంటారు",
     ),
     stop=".",
+    distraction="{y} లో {p} లో పెద్ద జాతర జరిగింది.",
     mention="ఒక పాత పుస్తకంలో {answer} అనే మాట చాలా సార్లు వస్తుంది.",
 )
 
@@ -195,7 +190,6 @@ BENGALI = Wording(
         "birth_year": ("জন্মসাল", "কত"),
         "birth_place": ("জন্মস্থান", "কোথায়"),
         "profession": ("পেশা", "কী"),
-        "founded_year": ("প্রতিষ্ঠার সাল", "কত"),
         "population": ("জনসংখ্যা", "কত"),
         "language": ("ভাষা", "কী"),
         "length": ("দৈর্ঘ্য", "কত"),
@@ -211,15 +205,14 @@ BENGALI = Wording(
     kilometre="কিলোমিটার",
     mountain="পর্বত",
     openers=("পরে", "সেই সময়ে", "আজও", "সাধারণত", "প্রতি বছর", "মাঝে মাঝে"),
-    actors=("স্থানীয় মানুষ", "অনেক লেখক", "{p} এলাকার পণ্ডিতেরা", "গ্রামের প্রবীণেরা", "পথিকেরা"),
+    actors=("স্থানীয় মানুষ", "অনেক লেখক", "গ্রামের প্রবীণেরা", "পথিকেরা"),
     actions=(
         "পুরনো গল্প বলেন",
-        "{y} সালের মেলার কথা মনে করেন",
-        "{p} পর্যন্ত হেঁটে যান",
         "সন্ধ্যায় গান করেন",
         "গাছের ছায়ায় বসেন",
     ),
     stop="।",
+    distraction="{y} সালে {p} শহরে বড় মেলা বসে।",
     mention="একটি পুরনো বইয়ে {answer} কথাটি বারবার আসে।",
 )
 
@@ -235,7 +228,6 @@ ENGLISH = Wording(
         "birth_year": ("birth year", "What was"),
         "birth_place": ("birthplace", "Where was"),
         "profession": ("profession", "What was"),
-        "founded_year": ("founding year", "What was"),
         "population": ("population", "How large is"),
         "language": ("language", "What is"),
         "length": ("length", "How great is"),
@@ -251,15 +243,14 @@ ENGLISH = Wording(
     kilometre="kilometres",
     mountain="Peak",
     openers=("Later", "In those days", "Even today", "As a rule", "Every year", "Now and then"),
-    actors=("local people", "many writers", "scholars from {p}", "village elders", "travellers"),
+    actors=("local people", "many writers", "village elders", "travellers"),
     actions=(
         "tell old stories",
-        "remember the fair of {y}",
-        "walk as far as {p}",
         "sing in the evening",
         "sit in the shade of the trees",
     ),
     stop=".",
+    distraction="In {y} a great fair was held in {p}.",
     mention="One old book repeats the word {answer} many times.",
 )
 
