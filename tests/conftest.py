@@ -1,6 +1,9 @@
 """Fixtures shared by all rooms: real data where it is at hand, tiny tokenizers of each family."""
 
 import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before the libraries read it
+
 from pathlib import Path
 
 import pytest
@@ -9,8 +12,6 @@ from datasets import Dataset
 from chaii.config import ScratchConfig, TokenizerKind
 from chaii.corpus.readers import EXAMPLE_FEATURES
 from chaii.model.backbone import train_tokenizer
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TypeVar
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from chaii.config import BackboneConfig, EnsembleConfig, RecipeConfig, TrainConfig
+
+_Schema = TypeVar("_Schema", TrainConfig, EnsembleConfig)
 
 
 class ConfigError(ValueError):
@@ -21,8 +24,7 @@ def check_train(config: DictConfig) -> TrainConfig:
     Raises:
         ConfigError: a rule across fields is broken; names the key, the value and the rule.
     """
-    train = _to_object(config)
-    assert isinstance(train, TrainConfig)
+    train = _to_object(config, TrainConfig)
     problems = [
         *_check_fold(train),
         *_check_corpora(train),
@@ -41,8 +43,7 @@ def check_ensemble(config: DictConfig) -> EnsembleConfig:
     Raises:
         ConfigError: no member, or one named twice.
     """
-    ensemble = _to_object(config)
-    assert isinstance(ensemble, EnsembleConfig)
+    ensemble = _to_object(config, EnsembleConfig)
     members = ensemble.blend.members
     if not members or len(set(members)) < len(members):
         raise ConfigError(f"blend.members={members}: name at least one run, and each once")
@@ -58,11 +59,18 @@ def one_line_errors() -> Iterator[None]:
         raise SystemExit(f"error: {error}") from error
 
 
-def _to_object(config: DictConfig) -> Any:
+def _to_object(config: DictConfig, schema: type[_Schema]) -> _Schema:
+    """Fill the schema anew: Hydra lets ``+key=value`` past it."""
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigError(f"{', '.join(missing)}: must be set")
-    return OmegaConf.to_object(config)
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+        filled = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), plain))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    assert isinstance(filled, schema)
+    return filled
 
 
 def _check_fold(train: TrainConfig) -> Iterator[str]:

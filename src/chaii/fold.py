@@ -20,7 +20,7 @@ from chaii.config import TrainConfig
 from chaii.corpus.checks import format_reports
 from chaii.corpus.demo import write_demo_corpora
 from chaii.corpus.folds import assign_folds, split_fold
-from chaii.corpus.readers import read_corpus
+from chaii.corpus.readers import find_files, read_corpus
 from chaii.model.backbone import load_model, load_tokenizer
 from chaii.model.batches import PlanDataset
 from chaii.model.inference import predict_logits
@@ -42,7 +42,7 @@ def train_fold(config: TrainConfig) -> RunFolder:
     if run.is_finished and not config.overwrite:
         print(f"{run.path}: finished; overwrite=true trains it again")
         return run
-    run.begin(config)
+    run.check(config)
     began = time.perf_counter()
 
     corpora = read_corpora(config)
@@ -59,6 +59,7 @@ def train_fold(config: TrainConfig) -> RunFolder:
         batch_size=config.trainer.batch_size,
         seed=config.seed,
     )
+    run.begin(config)
     plan.to_parquet(run.plan)
     print(describe_plan(plan))
 
@@ -95,6 +96,8 @@ def read_corpora(config: TrainConfig) -> dict[str, Dataset]:
     demo = Path(config.paths.demo)
     if any(Path(source.path).is_relative_to(demo) for source in config.corpora.sources.values()):
         write_demo_corpora(demo)
+    for name, source in config.corpora.sources.items():
+        find_files(name, source.path)  # a wrong path must not cost the time to read the others
     corpora, reports = {}, []
     for name, source in config.corpora.sources.items():
         limits = [limit for limit in (source.limit, config.corpora.limit) if limit is not None]

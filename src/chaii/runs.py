@@ -101,21 +101,33 @@ class RunFolder:
         """Whether the run reached its end."""
         return self.metrics.is_file()
 
-    def begin(self, config: TrainConfig) -> None:
-        """Open the folder for a new run, or for an unfinished one of the same configuration.
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    def check(self, config: TrainConfig) -> None:
+        """Make sure that an unfinished run in this folder has the same configuration.
 
         Raises:
-            ConfigError: an unfinished run of this name has other settings.
+            ConfigError: it has not.
         """
-        file = self.path / "config.yaml"
+        if config.overwrite or not self.config.is_file():
+            return
+        old, new = _settings(OmegaConf.load(self.config)), _settings(OmegaConf.structured(config))
+        changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+        if changed:
+            raise ConfigError(
+                f"{self.config}: an unfinished run has other settings ({', '.join(changed)}); "
+                "set overwrite=true to start anew, or another name"
+            )
+
+    def begin(self, config: TrainConfig) -> None:
+        """Open the folder for a new run, or go on with an unfinished one."""
         if config.overwrite:
             shutil.rmtree(self.path, ignore_errors=True)
-        elif file.is_file():
-            _check_same(
-                _settings(OmegaConf.load(file)), _settings(OmegaConf.structured(config)), file
-            )
         self.path.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(OmegaConf.structured(config), file)
+        OmegaConf.save(OmegaConf.structured(config), self.config)
         _write_json(self.path / "environment.json", describe_environment(config.seed))
 
     def finish(self, metrics: Mapping[str, Any], *, oof: pd.DataFrame | None) -> None:
@@ -127,9 +139,7 @@ class RunFolder:
 
     def read_config(self) -> TrainConfig:
         """The resolved configuration the run was trained with."""
-        loaded = OmegaConf.merge(
-            OmegaConf.structured(TrainConfig), OmegaConf.load(self.path / "config.yaml")
-        )
+        loaded = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(self.config))
         config = OmegaConf.to_object(loaded)
         assert isinstance(config, TrainConfig)
         return config
@@ -194,15 +204,6 @@ def _settings(config: Any) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items() if key not in _MAY_CHANGE}
-
-
-def _check_same(old: Mapping[str, Any], new: Mapping[str, Any], file: Path) -> None:
-    changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
-    if changed:
-        raise ConfigError(
-            f"{file}: an unfinished run has other settings ({', '.join(changed)}); "
-            "set overwrite=true to start anew, or another name"
-        )
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -24,15 +24,23 @@ T = TypeVar("T")
 VERSION = 1
 MARKER = "demo.json"
 
-STARTS = ("ता", "मी", "रो", "लु", "पे", "का", "नि", "सो", "जा", "तू", "ले", "पो")
-STARTS_LATIN = ("Ta", "Mi", "Ro", "Lu", "Pe", "Ka", "Ni", "So", "Ja", "Tu", "Le", "Po")
-ENDS = ("मल", "रिन", "तुर", "लासी", "कोन", "पाल", "निमा", "रोक")
-ENDS_LATIN = ("mal", "rin", "tur", "lasi", "kon", "pal", "nima", "rok")
+STARTS = tuple(
+    zip(
+        ["ता", "मी", "रो", "लु", "पे", "का", "नि", "सो", "जा", "तू", "ले", "पो"],
+        ["Ta", "Mi", "Ro", "Lu", "Pe", "Ka", "Ni", "So", "Ja", "Tu", "Le", "Po"],
+    )
+)
+ENDS = {
+    "name": (("मल", "mal"), ("रिन", "rin"), ("कोन", "kon"), ("पाल", "pal")),
+    "language": (("तुर", "tur"), ("लासी", "lasi")),
+    "mountain": (("निमा", "nima"), ("रोक", "rok")),
+}
 DEVANAGARI, DEVANAGARI_DIGITS = 0x900, str.maketrans("0123456789", "०१२३४५६७८९")
 
 SHARE_WRONG_PLACE = 0.06
 SHARE_ODD_CHARACTERS = 0.08
 SHARE_HUGE = 0.02
+SHARE_DISTRACTING = 0.05
 SHARE_OLD_DIGITS = 0.1
 
 
@@ -224,13 +232,12 @@ def _write_filler(wording: Wording, size: int, rng: np.random.Generator) -> list
     odd = rng.random() < SHARE_ODD_CHARACTERS
     sentences: list[str] = []
     while sum(map(len, sentences)) < size:
-        parts = [
-            _pick(wording.openers, rng),
-            _pick(wording.actors, rng),
-            _pick(wording.actions, rng),
-        ]
-        place, year = _invent_town(wording, rng), rng.integers(1900, 1980)
-        sentence = " ".join(parts).format(p=place, y=year) + wording.stop
+        if rng.random() < SHARE_DISTRACTING:
+            place, year = _invent_town(wording, rng), rng.integers(1900, 1980)
+            sentence = wording.distraction.format(p=place, y=year)
+        else:
+            parts = (wording.openers, wording.actors, wording.actions)
+            sentence = " ".join(_pick(part, rng) for part in parts) + wording.stop
         if odd:
             sentence = sentence.replace(" ", "\u00a0", 1).replace("\u094d", "\u094d\u200d", 1)
         sentences.append(sentence)
@@ -238,7 +245,7 @@ def _write_filler(wording: Wording, size: int, rng: np.random.Generator) -> list
 
 
 def _invent_answer(wording: Wording, attribute: str, rng: np.random.Generator) -> str:
-    if attribute in ("birth_year", "founded_year"):
+    if attribute == "birth_year":
         year = str(rng.integers(1900, 1980))
         old_digits = wording.script == DEVANAGARI and rng.random() < SHARE_OLD_DIGITS
         return year.translate(DEVANAGARI_DIGITS) if old_digits else year
@@ -247,32 +254,33 @@ def _invent_answer(wording: Wording, attribute: str, rng: np.random.Generator) -
     if attribute == "length":
         return f"{rng.integers(20, 100)} {wording.kilometre}"
     if attribute == "source":
-        return f"{_invent_name(wording, rng)} {wording.mountain}"
+        return " ".join((_invent_name(wording, "mountain", rng), wording.mountain))
     if attribute == "profession":
         return _pick(wording.professions, rng)
-    return _invent_town(wording, rng) if attribute == "birth_place" else _invent_name(wording, rng)
+    if attribute == "birth_place":
+        return _invent_town(wording, rng)
+    return _invent_name(wording, "language", rng)
 
 
 def _invent_subject(wording: Wording, kind: str, rng: np.random.Generator) -> str:
     if kind == "town":
         return _invent_town(wording, rng)
-    return " ".join(_invent_name(wording, rng) for _ in range(2 if kind == "person" else 1))
+    return " ".join(_invent_name(wording, "name", rng) for _ in range(2 if kind == "person" else 1))
 
 
 def _invent_town(wording: Wording, rng: np.random.Generator) -> str:
-    return _spell(wording, _pick(range(len(STARTS)), rng)) + _pick(wording.towns, rng)
+    return _spell(wording, _pick(STARTS, rng)) + _pick(wording.towns, rng)
 
 
-def _invent_name(wording: Wording, rng: np.random.Generator) -> str:
-    return _spell(wording, _pick(range(len(STARTS)), rng), _pick(range(len(ENDS)), rng))
+def _invent_name(wording: Wording, sort: str, rng: np.random.Generator) -> str:
+    return _spell(wording, _pick(STARTS, rng)) + _spell(wording, _pick(ENDS[sort], rng))
 
 
-def _spell(wording: Wording, start: int, end: int | None = None) -> str:
-    """Return an invented name in the language's script; Indic Unicode blocks are laid out alike."""
+def _spell(wording: Wording, syllables: tuple[str, str]) -> str:
+    """Return (Devanagari, Latin) in the language's script; Indic Unicode blocks are laid out alike."""
     if wording.script is None:
-        return STARTS_LATIN[start] + ("" if end is None else ENDS_LATIN[end])
-    name = STARTS[start] + ("" if end is None else ENDS[end])
-    return "".join(chr(ord(letter) - DEVANAGARI + wording.script) for letter in name)
+        return syllables[1]
+    return "".join(chr(ord(letter) - DEVANAGARI + wording.script) for letter in syllables[0])
 
 
 def _pick(choices: Sequence[T], rng: np.random.Generator) -> T:

