@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset
+from hydra import compose, initialize_config_dir
 
-from chaii.config import ScratchConfig, TokenizerKind
+from chaii.config import ScratchConfig, TokenizerKind, register_schemas
+from chaii.config_rules import check_ensemble, check_train
 from chaii.corpus.readers import EXAMPLE_FEATURES
 from chaii.model.backbone import train_tokenizer
 
@@ -61,3 +63,56 @@ def tokenizers():
         kind.value: train_tokenizer(ScratchConfig("bert", kind, 400), texts)
         for kind in TokenizerKind
     }
+
+
+CONF = Path(__file__).parents[1] / "conf"
+FAST = ("corpora.limit=40", "trainer.max_steps=8", "trainer.evaluations=2")
+
+
+def compose_config(name, *overrides):
+    """A composed configuration, as a script would get it."""
+    register_schemas()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(name, overrides=list(overrides))
+
+
+@pytest.fixture(scope="session")
+def train_demo():
+    """Train a fold of the demo on a few rows, all in one folder; returns the run."""
+
+    def train(output, *overrides):
+        from chaii.fold import train_fold
+
+        config = compose_config("train", *FAST, f"paths.output={output}", *overrides)
+        return train_fold(check_train(config))
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def demo_run(train_demo, tmp_path_factory):
+    """A finished fold of the demo."""
+    return train_demo(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="session")
+def ensemble_config():
+    """Configuration of the demo's ensemble in one folder."""
+
+    def configure(output, *overrides):
+        paths = [f"paths.output={output}", f"paths.submissions={output}/submissions"]
+        return check_ensemble(compose_config("ensemble", *paths, *overrides))
+
+    return configure
+
+
+@pytest.fixture(scope="session")
+def ensemble_demo(ensemble_config):
+    """Ensemble the demo's runs in one folder; returns the submission's path."""
+
+    def ensemble(output, *overrides):
+        from chaii.committee import make_submission
+
+        return make_submission(ensemble_config(output, *overrides))
+
+    return ensemble

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
@@ -21,41 +21,42 @@ _STYLE = {
     "axes.spines.top": False,
     "figure.constrained_layout.use": True,
     "figure.dpi": 110,
-    "figure.facecolor": "white",
     "font.size": 9,
     "grid.alpha": 0.3,
     "legend.frameon": False,
 }
 
 
-def draw_plan(plan: pd.DataFrame, *, windows_a_step: int, slices: int = 60) -> Figure:
+def draw_plan(plan: pd.DataFrame, *, windows_a_step: int, slices: int = 40) -> Figure:
     """Corpora, window lengths and share of windows with the answer, over the optimiser steps.
 
     Args:
         plan: the windows table in training order, with its columns ``stage`` and ``corpus``.
         windows_a_step: batch size times accumulated batches.
-        slices: parts of equal size that the plan is averaged in.
+        slices: parts of equal size that the plan is averaged in; a new stage starts a new one.
     """
-    slices = min(slices, len(plan))
-    part = np.arange(len(plan)) * slices // len(plan)
-    edges = np.linspace(0, len(plan) / windows_a_step, slices + 1)
+    stages = plan["stage"].drop_duplicates()  # by their first row
+    cuts = np.union1d(np.linspace(0, len(plan), slices + 1).astype(int), stages.index)
+    part = np.searchsorted(cuts, np.arange(len(plan)), side="right")
+    edges = cuts / windows_a_step
     mix = pd.crosstab(part, plan["corpus"].astype(str), normalize="index").cumsum(axis="columns")
     low, middle, high = (plan["length"].groupby(part).quantile(at) for at in (0.1, 0.5, 0.9))
     answered = (plan["start_token"] >= 0).groupby(part).mean()
 
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(3, sharex=True, figsize=(8, 5), height_ratios=(2, 1.3, 1))
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(8, 5))
+        axes = figure.subplots(3, sharex=True, height_ratios=(2, 1.3, 1))
         for corpus, colour in reversed(list(zip(mix, cycle(_COLOURS), strict=False))):
             axes[0].stairs(mix[corpus], edges, fill=True, color=colour, label=corpus)
         axes[1].stairs(high, edges, baseline=low, fill=True, color="0.8", label="80% of windows")
         axes[1].stairs(middle, edges, baseline=None, color="black", label="median")
         axes[2].stairs(answered, edges, baseline=None, color="black")
-        for row, stage in plan["stage"].drop_duplicates().items():
+        for row, stage in stages.items():
             axes[0].text(row / windows_a_step, 1.03, f"stage {stage}")
             for axis in axes:
                 axis.axvline(row / windows_a_step, color="black", linestyle=":", linewidth=1)
         axes[0].set(ylabel="share of windows", xlim=(0, edges[-1]), ylim=(0, 1))
-        axes[1].set(ylabel="tokens a window")
+        axes[1].set(ylabel="tokens a window", ylim=(0, None))
         axes[2].set(ylabel="share with\nthe answer", ylim=(0, 1.05), xlabel="optimiser step")
         axes[0].legend(**_BESIDE)
         axes[1].legend(**_BESIDE)
@@ -64,35 +65,29 @@ def draw_plan(plan: pd.DataFrame, *, windows_a_step: int, slices: int = 60) -> F
 
 
 def draw_history(histories: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Figure:
-    """Training loss and held-out Jaccard over the optimiser steps, one line a fold.
-
-    Args:
-        histories: by run, the log of each of its folds.
-    """
+    """Training loss and held-out Jaccard over the steps, from the log of each fold, by run."""
     panels = {"loss": "training loss", "eval_jaccard": "held-out Jaccard"}
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(8, 2.8))
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(8, 2.8))
+        axes = figure.subplots(1, 2, sharex=True)
         for axis, (key, label) in zip(axes, panels.items(), strict=True):
             for (run, folds), colour in zip(histories.items(), cycle(_COLOURS), strict=False):
                 for fold, history in enumerate(folds):
                     log = pd.DataFrame(history).reindex(columns=["step", key]).dropna()
                     name = None if fold else run
                     axis.plot(log["step"], log[key], "o-", color=colour, markersize=3, label=name)
-            axis.set(xlabel="optimiser step", ylabel=label, ylim=(0, None))
+            axis.set(xlabel="optimiser step", ylabel=label, xlim=(0, None), ylim=(0, None))
         axes[1].legend(**_BESIDE)
     return figure
 
 
 def draw_scores(scores: pd.DataFrame, *, languages: Sequence[str]) -> Figure:
-    """Held-out Jaccard of every member, blend and the vote: overall and of each language.
-
-    Args:
-        scores: ``kind``, ``name``, ``jaccard`` and a column for each of `languages`.
-    """
+    """Held-out Jaccard of every line of the score table: of all rows, and of each language."""
     rows = range(len(scores))
     names = scores["name"].where(scores["kind"] != "vote", "all backbones")
-    with plt.rc_context(_STYLE):
-        figure, axis = plt.subplots(figsize=(8, 0.8 + 0.25 * len(scores)))
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(8, 0.8 + 0.25 * len(scores)))
+        axis = figure.subplots()
         for language, colour in zip(languages, cycle(_COLOURS), strict=False):
             axis.scatter(scores[language], rows, color=colour, s=28, label=language)
         axis.scatter(scores["jaccard"], rows, color="black", marker="|", s=120, label="all rows")

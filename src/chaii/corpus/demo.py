@@ -119,7 +119,7 @@ def _chaii_rows(count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
     rows = []
     for i in range(count):
         language = "tamil" if i % 3 == 2 else "hindi"
-        size = rng.integers(6000, 9000) if rng.random() < SHARE_HUGE else rng.integers(600, 2000)
+        size = rng.integers(6000, 9000) if rng.random() < SHARE_HUGE else rng.integers(600, 1500)
         kind = _pick(tuple(KINDS), rng)
         attribute = _pick(KINDS[kind], rng)
         trapped = attribute if rng.random() < SHARE_WRONG_PLACE else None

@@ -65,7 +65,6 @@ HINDI = Wording(
     questions=(
         "{whose} {what} {ask}?",
         "बताइए, {whose} {what} {ask}?",
-        "{whose} {what} भला {ask}?",
     ),
     professions=("कवि", "चित्रकार", "शिक्षक", "वैद्य", "लोक गायक", "मूर्तिकार", "किसान", "नाटककार"),
     towns=("पुर", "गढ़", "नगर", "वाड़ा"),
@@ -106,11 +105,10 @@ TAMIL = Wording(
     },
     fact="{whose} {what} {answer}{ending}",
     sources=("", "", "பதிவுகளின்படி ", "அறிஞர்களின் கருத்தில் "),
-    endings=(" ஆகும்.", " ஆகும்.", ".", "தான்."),
+    endings=(" ஆகும்.", " ஆகும்.", " ஆகும்.", ".", ".", "தான்."),
     questions=(
         "{whose} {what} {ask}?",
         "சொல்லுங்கள், {whose} {what} {ask}?",
-        "{whose} {what} தான் {ask}?",
     ),
     professions=(
         "கவிஞர்",
