@@ -69,11 +69,16 @@ CONF = Path(__file__).parents[1] / "conf"
 FAST = ("corpora.limit=40", "trainer.max_steps=8", "trainer.evaluations=2")
 
 
-def compose_config(name, *overrides):
-    """A composed configuration, as a script would get it."""
+def _compose_config(name, *overrides):
     register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(name, overrides=list(overrides))
+
+
+@pytest.fixture(scope="session")
+def compose_config():
+    """Compose a configuration, as a script would get it: `compose_config(name, *overrides)`."""
+    return _compose_config
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +88,7 @@ def train_demo():
     def train(output, *overrides):
         from chaii.fold import train_fold
 
-        config = compose_config("train", *FAST, f"paths.output={output}", *overrides)
+        config = _compose_config("train", *FAST, f"paths.output={output}", *overrides)
         return train_fold(check_train(config))
 
     return train
@@ -101,7 +106,7 @@ def ensemble_config():
 
     def configure(output, *overrides):
         paths = [f"paths.output={output}", f"paths.submissions={output}/submissions"]
-        return check_ensemble(compose_config("ensemble", *paths, *overrides))
+        return check_ensemble(_compose_config("ensemble", *paths, *overrides))
 
     return configure
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "chaii"
-BASE = {"chaii.config", "chaii.config_rules"}
+BASE = {"chaii.config", "chaii.config_corpora", "chaii.config_rules"}
 MAY_IMPORT = {
-    "config": set(),
-    "config_rules": {"chaii.config"},
+    "config_corpora": set(),
+    "config": {"chaii.config_corpora"},
+    "config_rules": {"chaii.config", "chaii.config_corpora"},
     "runs": BASE,
     "corpus": BASE | {"chaii.corpus"},
     "recipe": BASE | {"chaii.corpus", "chaii.recipe"},
@@ -17,7 +18,7 @@ MAY_IMPORT = {
     "answer": BASE | {"chaii.corpus", "chaii.recipe", "chaii.answer"},
 }
 ROOMS = BASE | {f"chaii.{room}" for room in ("corpus", "recipe", "model", "answer", "runs")}
-MAY_IMPORT |= {"fold": ROOMS, "committee": ROOMS}
+MAY_IMPORT |= {"judge": ROOMS, "fold": ROOMS | {"chaii.judge"}, "committee": ROOMS, "plots": set()}
 FILES = [path for path in SOURCE.rglob("*.py") if path.name != "__init__.py"]
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
+from omegaconf import DictConfig
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from chaii.answer.blending import blend_logits, select_rows
@@ -21,7 +22,7 @@ from chaii.answer.decode import ContextLogits, decode_answers, merge_windows
 from chaii.answer.scoreboard import Answered, Key, example_keys, tabulate_scores, vote_shared
 from chaii.answer.submission import flatten_whitespace, write_submission
 from chaii.answer.voting import vote
-from chaii.config import EnsembleConfig, TrainConfig
+from chaii.config import EnsembleConfig
 from chaii.corpus.demo import write_demo_corpora
 from chaii.corpus.readers import read_corpus
 from chaii.model.inference import predict_logits
@@ -36,7 +37,7 @@ class Member:
     """One finished fold of one run."""
 
     run: RunFolder
-    config: TrainConfig
+    config: DictConfig
 
     @property
     def name(self) -> str:

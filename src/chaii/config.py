@@ -11,12 +11,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-
-class CorpusFormat(Enum):
-    """File formats a reader exists for."""
-
-    chaii_csv = "chaii_csv"
-    squad_json = "squad_json"
+from chaii.config_corpora import CorporaConfig, CorpusConfig
 
 
 class FoldScheme(Enum):
@@ -58,26 +53,6 @@ class PathsConfig:
 
 
 @dataclass
-class CorpusConfig:
-    """One corpus: where it is, how to read it, and what a reader should know of it."""
-
-    format: CorpusFormat = MISSING
-    path: str = MISSING  # file, or glob pattern of several files read in sorted order
-    language: str | None = None  # None: the file itself tells, row by row
-    limit: int | None = None  # read at most this many rows
-    source: str = ""  # where the corpus is published
-    licence: str = ""
-
-
-@dataclass
-class CorporaConfig:
-    """The corpora that a run reads."""
-
-    limit: int | None = None  # read at most this many rows of each: for a quick run
-    sources: dict[str, CorpusConfig] = field(default_factory=dict)
-
-
-@dataclass
 class FoldsConfig:
     """How held-out rows are chosen."""
 
@@ -112,6 +87,7 @@ class CutoutConfig:
     """Random masking of input tokens while training."""
 
     rate: float = 0.0  # share of tokens replaced by the mask token
+    span: int = 1  # tokens masked together
     question: bool = True  # whether question tokens may be masked
 
 
@@ -120,6 +96,7 @@ class RecipeConfig:
     """Stages in the order they are trained in, and how windows are cut to predict."""
 
     stages: list[StageConfig] = MISSING
+    mixed: bool = False  # all stages' windows in one random order: the baseline to beat
     cutout: CutoutConfig = field(default_factory=CutoutConfig)
     predict_max_length: int = 384  # tokens
     predict_stride: int = 128  # tokens
@@ -148,7 +125,8 @@ class BackboneConfig:
     config: dict[str, Any] = field(default_factory=dict)  # fields of the model's configuration
     learning_rate: float = MISSING  # peak
     warmup: float = 0.1  # share of the optimiser steps
-    accumulation: int = 1  # batches an optimiser step
+    encoder_millions: float | None = None  # parameters without embeddings: to estimate hours
+    windows_per_step: int = 16  # windows an optimiser step learns from, over all its batches
 
 
 @dataclass
@@ -164,6 +142,10 @@ class TrainerConfig:
     evaluations: int = 4  # how often held-out rows are scored and a checkpoint is written
     workers: int = 0  # processes that assemble batches
     max_answer_tokens: int = 30
+    gradient_checkpointing: bool = False  # compute activations twice, to keep fewer of them
+    compile: bool = False  # torch.compile
+    collapse_width: float = 4.0  # standard deviations above its mean at which a loss is a collapse
+    restarts: int = 0  # how often a collapsed training goes on, at half the rate and the next seed
     log_every: int = 50  # optimiser steps
     max_steps: int | None = None  # stop early, for debugging
 

@@ -52,10 +52,10 @@ def check_ensemble(config: DictConfig) -> EnsembleConfig:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn a user's mistake (a `ValueError` or a missing file) into one line and exit status 2."""
+    """Turn a mistake, a missing file or a collapsed training into one line and exit status 1."""
     try:
         yield
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, ArithmeticError) as error:
         raise SystemExit(f"error: {error}") from error
 
 
@@ -101,8 +101,6 @@ def _check_backbone(backbone: BackboneConfig) -> Iterator[str]:
         yield f"backbone.learning_rate={backbone.learning_rate}: must be above 0"
     if not 0 <= backbone.warmup < 1:
         yield f"backbone.warmup={backbone.warmup}: must be a share, from 0 to below 1"
-    if backbone.accumulation < 1:
-        yield f"backbone.accumulation={backbone.accumulation}: must be at least 1"
 
 
 def _check_recipe(recipe: RecipeConfig) -> Iterator[str]:
@@ -115,6 +113,8 @@ def _check_recipe(recipe: RecipeConfig) -> Iterator[str]:
         )
     if not 0 <= recipe.cutout.rate < 1:
         yield f"recipe.cutout.rate={recipe.cutout.rate}: must be a share, from 0 to below 1"
+    if recipe.cutout.span < 1:
+        yield f"recipe.cutout.span={recipe.cutout.span}: must be at least 1"
     for s, stage in enumerate(recipe.stages):
         for i, ingredient in enumerate(stage.ingredients):
             key = f"recipe.stages[{s}].ingredients[{i}]"
@@ -131,6 +131,12 @@ def _check_recipe(recipe: RecipeConfig) -> Iterator[str]:
 
 def _check_trainer(train: TrainConfig) -> Iterator[str]:
     trainer = train.trainer
+    windows = train.backbone.windows_per_step
+    if windows < 1 or windows % max(1, trainer.batch_size):
+        yield (
+            f"backbone.windows_per_step={windows}: "
+            f"must be a multiple of trainer.batch_size={trainer.batch_size}"
+        )
     for name in ("batch_size", "predict_batch_size", "evaluations", "max_answer_tokens"):
         if getattr(trainer, name) < 1:
             yield f"trainer.{name}={getattr(trainer, name)}: must be at least 1"

@@ -76,7 +76,8 @@ def draw_history(histories: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]])
                     log = pd.DataFrame(history).reindex(columns=["step", key]).dropna()
                     name = None if fold else run
                     axis.plot(log["step"], log[key], "o-", color=colour, markersize=3, label=name)
-            axis.set(xlabel="optimiser step", ylabel=label, xlim=(0, None), ylim=(0, None))
+            axis.set(xlabel="optimiser step", ylabel=label, ylim=(0, None))
+        axes[0].set_xlim(0)
         axes[1].legend(**_BESIDE)
     return figure
 

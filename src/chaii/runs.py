@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,13 +18,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 from datasets import Dataset
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from chaii.config import TrainConfig
 from chaii.config_rules import ConfigError
 
 _PACKAGES = ("chaii", "torch", "transformers", "tokenizers", "datasets", "numpy", "pandas")
-_MAY_CHANGE = ("overwrite", "paths")  # an interrupted run resumes although these differ
+_MAY_CHANGE = {"overwrite", "paths", "source", "licence", "description", "download"}
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,20 @@ class RunFolder:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         _write_json(self.metrics, metrics)
 
-    def read_config(self) -> TrainConfig:
-        """The resolved configuration the run was trained with."""
-        loaded = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(self.config))
-        config = OmegaConf.to_object(loaded)
-        assert isinstance(config, TrainConfig)
+    def read_restarts(self) -> list[dict[str, Any]]:
+        """Collapses that this unfinished run has come through: step, from, why."""
+        file = self.checkpoints / "restarts.json"
+        return list(json.loads(file.read_text())) if file.is_file() else []
+
+    def write_restarts(self, restarts: Sequence[Mapping[str, Any]]) -> None:
+        """Remember collapses, so that a killed run resumes with the right rate and seed."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        _write_json(self.checkpoints / "restarts.json", restarts)
+
+    def read_config(self) -> DictConfig:
+        """The resolved configuration the run was trained with, whatever its schema was then."""
+        config = OmegaConf.load(self.config)
+        assert isinstance(config, DictConfig)
         return config
 
     def read_metrics(self) -> dict[str, Any]:
@@ -201,12 +210,20 @@ def _git(*words: str) -> str | None:
 
 
 def _settings(config: Any) -> dict[str, Any]:
+    """What an unfinished run must have in common with the one that resumes it."""
     plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key not in _MAY_CHANGE}
+    corpora = plain["corpora"]["sources"]
+    return {str(key): value for key, value in plain.items() if key not in _MAY_CHANGE} | {
+        "corpora": {
+            name: {key: value for key, value in corpus.items() if key not in _MAY_CHANGE}
+            for name, corpus in corpora.items()
+        }
+        | {"limit": plain["corpora"]["limit"]}
+    }
 
 
-def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+def _write_json(file: Path, content: Any) -> None:
     building = file.with_suffix(".tmp")
     building.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     building.replace(file)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chaii.config import CorpusConfig, CorpusFormat
-from chaii.corpus import readers
+from chaii.config_corpora import CorpusConfig, CorpusFormat
+from chaii.corpus import readers, table
 from chaii.corpus.readers import EXAMPLE_FEATURES, CorpusError, read_corpus
 
 CSV, SQUAD = CorpusFormat.chaii_csv, CorpusFormat.squad_json
@@ -181,7 +181,7 @@ def test_same_file_gives_the_same_fingerprint(tmp_path):
 
 
 def test_more_rows_than_a_batch_keep_their_order(tmp_path):
-    names = [str(number) for number in range(readers._BATCH_ROWS * 2 + 1)]
+    names = [str(number) for number in range(table._BATCH_ROWS * 2 + 1)]
     path = write_squad(tmp_path / "f", *map(ask, names))
     assert read(path, SQUAD, language="en")[0]["id"][:] == names
 

@@ -20,7 +20,7 @@ KIND = TokenizerKind.wordpiece
 def train(make_model, tiny_backbone, toy_plan, toy_store, tmp_path):
     """Train the tiny model on the toy plan; returns the model and the log."""
 
-    def run(*, folder="checkpoints", score=None, cutout=0.0, model=None, accumulation=1, **options):
+    def run(*, folder="checkpoints", score=None, cutout=0.0, model=None, **options):
         model = model or make_model(KIND)
         store = toy_store[KIND]
         config = CutoutConfig(rate=cutout)
@@ -29,7 +29,7 @@ def train(make_model, tiny_backbone, toy_plan, toy_store, tmp_path):
             model,
             PlanDataset(toy_plan[KIND], {"toy": store}, cutout_config=config, seed=1),
             template=store.template,
-            backbone=tiny_backbone(KIND, accumulation=accumulation),
+            backbone=tiny_backbone(KIND, windows_per_step=8),
             trainer=TrainerConfig(**options),
             folder=tmp_path / folder,
             seed=1,
@@ -61,7 +61,7 @@ def test_the_model_sees_the_plan_in_its_order(train, make_model, toy_plan, toy_s
 
 def test_accumulation_gives_the_losses_of_the_large_batch(train):
     _, expected = train(folder="large")
-    _, measured = train(folder="small", batch_size=2, accumulation=4)
+    _, measured = train(folder="small", batch_size=2)
     np.testing.assert_allclose(losses(measured), losses(expected), atol=1e-4)
     assert len(losses(expected)) > 3
 

@@ -8,9 +8,9 @@ IDS = np.arange(100_000) % 500
 PROTECTED = IDS < 5
 
 
-def masked(rate, seed=0):
-    generator = np.random.default_rng(seed)
-    return cutout(IDS, rate=rate, protected=PROTECTED, mask_token_id=4, generator=generator)
+def masked(rate, seed=0, span=1):
+    options = {"rate": rate, "span": span, "protected": PROTECTED, "mask_token_id": 4}
+    return cutout(IDS, **options, generator=np.random.default_rng(seed))
 
 
 def test_off_is_identity():
@@ -27,6 +27,15 @@ def test_the_rate_is_met_within_three_sigma():
     for rate in (0.03, 0.1, 0.5):
         hit = int((masked(rate) != IDS).sum())
         assert abs(hit - rate * free) < 3 * (free * rate * (1 - rate)) ** 0.5
+
+
+def test_spans_meet_the_same_rate_in_longer_runs():
+    free = int((~PROTECTED).sum())
+    for rate in (0.03, 0.1):
+        hit = masked(rate, span=5) != IDS
+        assert abs(hit.sum() - rate * free) < 3 * (5 * free * rate * (1 - rate)) ** 0.5
+        runs = (np.diff(hit.astype(int)) == 1).sum()
+        assert 4 < hit.sum() / runs < 6.5
 
 
 def test_protected_tokens_stay():

@@ -58,6 +58,19 @@ def test_a_shuffled_stage_holds_the_same_windows_in_another_order(stores):
     )
 
 
+def test_a_mixed_recipe_holds_the_same_windows_in_one_random_order(stores):
+    staged = plan_of(stores, make_recipe([NEAR], [FAR]))
+    recipe = make_recipe([NEAR], [FAR])
+    recipe.mixed = True
+    mixed = plan_of(stores, recipe)
+    columns = list(staged.columns)
+    assert not mixed["stage"].is_monotonic_increasing
+    pd.testing.assert_frame_equal(
+        staged.sort_values(columns, ignore_index=True),
+        mixed.sort_values(columns, ignore_index=True),
+    )
+
+
 def test_an_unshuffled_stage_keeps_the_order_of_the_corpus(stores):
     plan = plan_of(stores, make_recipe([NEAR], shuffle=False))
     assert plan["example"].is_monotonic_increasing

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, TypedDict
 
+from chaii.corpus.reports import CorpusReport, LanguageReport
+
+UNREAD = "(unread)"  # stands for the language of what could not be read far enough to know it
 _SAMPLE_IDS = 3  # ids kept per reason
 _MOVED = "offset moved"
 _RESPELLED = "canonically equal text"
@@ -40,32 +42,6 @@ class CheckedAnswers(NamedTuple):
     start_chars: list[int]
     repaired: list[str]
     dropped: list[str]
-
-
-@dataclass(frozen=True)
-class LanguageReport:
-    """What one language of a corpus holds after the checks. The mappings count per reason."""
-
-    rows: int
-    characters: int  # of distinct contexts
-    repaired: Mapping[str, int]  # answers moved, trimmed or respelled
-    dropped: Mapping[str, int]  # rows
-    lost: Mapping[str, int]  # answers dropped from rows that keep another one
-    noted: Mapping[str, int]  # rows without answers that are kept in spite of a fault
-    samples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # reason -> first row ids
-
-
-@dataclass(frozen=True)
-class CorpusReport:
-    """What reading one corpus gave, language by language."""
-
-    corpus: str
-    languages: Mapping[str, LanguageReport]
-
-    @property
-    def rows(self) -> int:
-        """Rows kept, over all languages."""
-        return sum(report.rows for report in self.languages.values())
 
 
 def check_answers(context: str, texts: Sequence[str], start_chars: Sequence[int]) -> CheckedAnswers:
@@ -137,10 +113,15 @@ def _find_equivalent(context: str, text: str, start_char: int) -> tuple[int, int
 
 
 class Tally:
-    """Checks the rows of one corpus as they stream by, and counts what it finds."""
+    """Checks the rows of one corpus as they stream by, and counts what it finds.
 
-    def __init__(self, corpus: str) -> None:
+    `languages` are those to keep; empty keeps all.
+    """
+
+    def __init__(self, corpus: str, languages: Collection[str] = ()) -> None:
         self._corpus = corpus
+        self._wanted = languages
+        self._seen: set[str] = set()
         self._rows: Counter[str] = Counter()
         self._contexts: dict[str, dict[int, int]] = defaultdict(dict)
         self._faults: Counter[tuple[str, str, str]] = Counter()  # (language, kind, reason)
@@ -148,20 +129,35 @@ class Tally:
 
     def check(self, row: Row) -> Row | None:
         """The row with its answers at their places, or None where it is dropped."""
+        owner = row["language"], row["id"]
         parts = {"question": row["question"], "context": row["context"]}
         faults = [f"empty {part}" for part, text in parts.items() if not text.strip()]
         if not row["answer_text"]:
-            self._count(row, "noted", faults)
+            self._count(*owner, kind="noted", reasons=faults)
             return self._keep(row)
         answers = check_answers(row["context"], row["answer_text"], row["answer_start"])
         if faults or not answers.texts:
-            self._count(row, "dropped", (faults or answers.dropped)[:1])
+            self._count(*owner, kind="dropped", reasons=(faults or answers.dropped)[:1])
             return None
-        self._count(row, "repaired", answers.repaired)
-        self._count(row, "lost", answers.dropped)
+        self._count(*owner, kind="repaired", reasons=answers.repaired)
+        self._count(*owner, kind="lost", reasons=answers.dropped)
         return self._keep(
             {**row, "answer_text": answers.texts, "answer_start": answers.start_chars}
         )
+
+    def wants(self, language: str) -> bool:
+        """Whether rows of this language are to be kept."""
+        self._seen.add(language)
+        return not self._wanted or language in self._wanted
+
+    def drop(self, language: str, identity: str, reason: str) -> None:
+        """Count a row that is left out before it is checked."""
+        self._count(language, identity, kind="dropped", reasons=[reason])
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """Every language that was asked for with `wants`."""
+        return frozenset(self._seen)
 
     def report(self) -> CorpusReport:
         """What was counted so far."""
@@ -174,12 +170,12 @@ class Tally:
         self._contexts[row["language"]][hash(row["context"])] = len(row["context"])
         return row
 
-    def _count(self, row: Row, kind: str, reasons: Iterable[str]) -> None:
+    def _count(self, language: str, identity: str, *, kind: str, reasons: Iterable[str]) -> None:
         for reason in reasons:
-            self._faults[row["language"], kind, reason] += 1
-            ids = self._samples[row["language"], reason]
-            if row["id"] not in ids and len(ids) < _SAMPLE_IDS:
-                ids.append(row["id"])
+            self._faults[language, kind, reason] += 1
+            ids = self._samples[language, reason]
+            if identity not in ids and len(ids) < _SAMPLE_IDS:
+                ids.append(identity)
 
     def _report_language(self, language: str) -> LanguageReport:
         kinds: dict[str, dict[str, int]] = defaultdict(dict)
@@ -199,38 +195,3 @@ class Tally:
                 if owner == language
             },
         )
-
-
-def format_reports(reports: Iterable[CorpusReport]) -> str:
-    """One Markdown table over corpora: a line per language, counts, and the reasons behind them.
-
-    `repaired` counts answers, `dropped` counts rows.
-    """
-    header = ("corpus", "language", "rows", "characters", "repaired", "dropped", "why")
-    lines: list[tuple[str, ...]] = [header]
-    for report in reports:
-        lines += [
-            (report.corpus, language, *_format_counts(part))
-            for language, part in report.languages.items()
-        ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, tuple("-" * width for width in widths))
-    return "\n".join(
-        "| "
-        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for line in lines
-    )
-
-
-def _format_counts(part: LanguageReport) -> tuple[str, str, str, str, str]:
-    kinds = {"repaired": part.repaired, "dropped": part.dropped}
-    kinds |= {"answers lost": part.lost, "noted": part.noted}
-    why = [
-        f"{kind}: " + ", ".join(f"{reason} {number}" for reason, number in reasons.items())
-        for kind, reasons in kinds.items()
-        if reasons
-    ]
-    repaired, dropped = sum(part.repaired.values()), sum(part.dropped.values())
-    counts = f"{part.rows:,}", f"{part.characters:,}", f"{repaired:,}", f"{dropped:,}"
-    return (*counts, "; ".join(why))

@@ -7,7 +7,7 @@ transformer of a few hundred thousand weights can learn the task in seconds.
 from dataclasses import dataclass
 
 KINDS: dict[str, tuple[str, ...]] = {
-    "person": ("birth_year", "birth_place", "profession"),
+    "person": ("birth_year", "profession"),
     "town": ("population", "language"),
     "river": ("length", "source"),
 }
@@ -15,7 +15,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Wording:
-    """How one language says things; `{s}` is the subject, `{p}` a place, `{y}` a year.
+    """How one language says things; `{s}` is the subject, `{p}` a place.
 
     Fields of several choices are tuples; `whose` maps a kind to its (named, unnamed) owner,
     `attributes` an attribute to (what, how to ask for it).
@@ -25,9 +25,9 @@ class Wording:
     intros: dict[str, str]
     whose: dict[str, tuple[str, str]]
     attributes: dict[str, tuple[str, str]]
-    fact: str
     sources: tuple[str, ...]  # what may come before a fact
-    endings: tuple[str, ...]  # what may come after the answer, commonest first
+    ending: str  # what comes after an answer, as a rule
+    attached: tuple[str, ...]  # endings that hang on to the answer
     questions: tuple[str, ...]
     professions: tuple[str, ...]
     towns: tuple[str, ...]  # endings of town names
@@ -38,34 +38,31 @@ class Wording:
     actors: tuple[str, ...]
     actions: tuple[str, ...]
     stop: str
-    distraction: str  # filler with a place and a year that nobody asks for
+    distraction: str  # filler with a name that nobody asks for
     mention: str  # filler that happens to hold the answer
+    fact: str = "{whose} {what} {answer}{ending}"
 
 
 HINDI = Wording(
     script=0x900,
     intros={"person": "{s} एक व्यक्ति हैं।", "town": "{s} एक नगर है।", "river": "{s} एक नदी है।"},
     whose={
-        "person": ("{s}", "इस व्यक्ति"),
+        "person": ("{s} नामक व्यक्ति", "इस व्यक्ति"),
         "town": ("{s} नगर", "इस नगर"),
         "river": ("{s} नदी", "इस नदी"),
     },
     attributes={
-        "birth_year": ("का जन्म वर्ष", "कौन सा है"),
-        "birth_place": ("का जन्मस्थान", "कहाँ है"),
+        "birth_year": ("का जन्मवर्ष", "कौन सा है"),
         "profession": ("का पेशा", "क्या है"),
         "population": ("की जनसंख्या", "कितनी है"),
         "language": ("की भाषा", "कौन सी है"),
         "length": ("की लंबाई", "कितनी है"),
         "source": ("का उद्गम", "कहाँ है"),
     },
-    fact="{whose} {what} {answer}{ending}",
     sources=("", "", "अभिलेखों के अनुसार ", "जानकारों के मत में "),
-    endings=(" है।", " है।", "।", ", यह सब मानते हैं।"),
-    questions=(
-        "{whose} {what} {ask}?",
-        "बताइए, {whose} {what} {ask}?",
-    ),
+    ending=" है।",
+    attached=("।", ", यह सब मानते हैं।"),
+    questions=("{whose} {what} {ask}?", "बताइए, {whose} {what} {ask}?"),
     professions=("कवि", "चित्रकार", "शिक्षक", "वैद्य", "लोक गायक", "मूर्तिकार", "किसान", "नाटककार"),
     towns=("पुर", "गढ़", "नगर", "वाड़ा"),
     thousand="हज़ार",
@@ -78,11 +75,10 @@ HINDI = Wording(
         "शाम को गीत गाते हैं",
         "इस विषय पर लेख लिखते हैं",
         "पेड़ों की छाया में बैठते हैं",
-        "क्षेत्र की यात्रा पर निकलते हैं",
         "वर्षा की प्रतीक्षा करते हैं",
     ),
     stop="।",
-    distraction="{y} में {p} में बड़ा मेला लगा।",
+    distraction="बहुत पहले {p} में बड़ा मेला लगा।",
     mention="एक पुरानी पुस्तक में {answer} शब्द बार बार आता है।",
 )
 
@@ -95,21 +91,17 @@ TAMIL = Wording(
         "river": ("{s} ஆற்றின்", "இந்த ஆற்றின்"),
     },
     attributes={
-        "birth_year": ("பிறந்த ஆண்டு", "எது"),
-        "birth_place": ("பிறப்பிடம்", "எது"),
+        "birth_year": ("பிறந்தாண்டு", "எது"),
         "profession": ("தொழில்", "என்ன"),
         "population": ("மக்கள்தொகை", "எவ்வளவு"),
         "language": ("மொழி", "எது"),
         "length": ("நீளம்", "எவ்வளவு"),
         "source": ("தோற்றுவாய்", "எங்கே"),
     },
-    fact="{whose} {what} {answer}{ending}",
     sources=("", "", "பதிவுகளின்படி ", "அறிஞர்களின் கருத்தில் "),
-    endings=(" ஆகும்.", " ஆகும்.", " ஆகும்.", ".", ".", "தான்."),
-    questions=(
-        "{whose} {what} {ask}?",
-        "சொல்லுங்கள், {whose} {what} {ask}?",
-    ),
+    ending=" ஆகும்.",
+    attached=(".", ", இது உறுதி.", "தான்."),
+    questions=("{whose} {what} {ask}?", "சொல்லுங்கள், {whose} {what} {ask}?"),
     professions=(
         "கவிஞர்",
         "ஓவியர்",
@@ -134,7 +126,7 @@ TAMIL = Wording(
         "மழைக்காகக் காத்திருக்கிறார்கள்",
     ),
     stop=".",
-    distraction="{y} இல் {p} நகரில் பெரிய விழா நடந்தது.",
+    distraction="முன்பு {p} நகரில் பெரிய விழா நடந்தது.",
     mention="ஒரு பழைய புத்தகத்தில் {answer} என்ற சொல் பலமுறை வருகிறது.",
 )
 
@@ -147,17 +139,16 @@ TELUGU = Wording(
         "river": ("{s} నది", "ఈ నది"),
     },
     attributes={
-        "birth_year": ("పుట్టిన సంవత్సరం", "ఏది"),
-        "birth_place": ("జన్మస్థలం", "ఏది"),
+        "birth_year": ("జన్మసంవత్సరం", "ఏది"),
         "profession": ("వృత్తి", "ఏమిటి"),
         "population": ("జనాభా", "ఎంత"),
         "language": ("భాష", "ఏది"),
         "length": ("పొడవు", "ఎంత"),
         "source": ("మూలం", "ఎక్కడ"),
     },
-    fact="{whose} {what} {answer}{ending}",
     sources=("", "", "రికార్డుల ప్రకారం ", "పండితుల అభిప్రాయంలో "),
-    endings=(" అవుతుంది.", " అవుతుంది.", ".", ", ఇది అందరికీ తెలుసు."),
+    ending=" అవుతుంది.",
+    attached=(".", ", ఇది అందరికీ తెలుసు."),
     questions=("{whose} {what} {ask}?", "చెప్పండి, {whose} {what} {ask}?"),
     professions=("కవి", "చిత్రకారుడు", "ఉపాధ్యాయుడు", "వైద్యుడు", "జానపద గాయకుడు", "శిల్పి", "రైతు"),
     towns=("పురం", "పల్లి", "నగరం", "వాడ"),
@@ -166,13 +157,9 @@ TELUGU = Wording(
     mountain="పర్వతం",
     openers=("తరువాత", "ఆ రోజుల్లో", "నేటికీ", "సాధారణంగా", "ప్రతి సంవత్సరం", "అప్పుడప్పుడు"),
     actors=("స్థానిక ప్రజలు", "చాలా మంది రచయితలు", "గ్రామ పెద్దలు", "ప్రయాణికులు"),
-    actions=(
-        "పాత కథలు చెబుతారు",
-        "సాయంత్రం పాటలు పాడుతారు",
-        "చెట్ల నీడలో కూర్చుంటారు",
-    ),
+    actions=("పాత కథలు చెబుతారు", "సాయంత్రం పాటలు పాడుతారు", "చెట్ల నీడలో కూర్చుంటారు"),
     stop=".",
-    distraction="{y} లో {p} లో పెద్ద జాతర జరిగింది.",
+    distraction="చాలా కాలం క్రితం {p} లో పెద్ద జాతర జరిగింది.",
     mention="ఒక పాత పుస్తకంలో {answer} అనే మాట చాలా సార్లు వస్తుంది.",
 )
 
@@ -186,16 +173,15 @@ BENGALI = Wording(
     },
     attributes={
         "birth_year": ("জন্মসাল", "কত"),
-        "birth_place": ("জন্মস্থান", "কোথায়"),
         "profession": ("পেশা", "কী"),
         "population": ("জনসংখ্যা", "কত"),
         "language": ("ভাষা", "কী"),
         "length": ("দৈর্ঘ্য", "কত"),
         "source": ("উৎস", "কোথায়"),
     },
-    fact="{whose} {what} {answer}{ending}",
     sources=("", "", "নথি অনুসারে ", "পণ্ডিতদের মতে "),
-    endings=("।", "।", ", এটা সবাই জানে।"),
+    ending=" বলে জানা যায়।",
+    attached=("।", ", এটা সবাই জানে।"),
     questions=("{whose} {what} {ask}?", "বলুন, {whose} {what} {ask}?"),
     professions=("কবি", "চিত্রকর", "শিক্ষক", "চিকিৎসক", "লোক গায়ক", "ভাস্কর", "কৃষক"),
     towns=("পুর", "গঞ্জ", "নগর", "হাটি"),
@@ -204,13 +190,9 @@ BENGALI = Wording(
     mountain="পর্বত",
     openers=("পরে", "সেই সময়ে", "আজও", "সাধারণত", "প্রতি বছর", "মাঝে মাঝে"),
     actors=("স্থানীয় মানুষ", "অনেক লেখক", "গ্রামের প্রবীণেরা", "পথিকেরা"),
-    actions=(
-        "পুরনো গল্প বলেন",
-        "সন্ধ্যায় গান করেন",
-        "গাছের ছায়ায় বসেন",
-    ),
+    actions=("পুরনো গল্প বলেন", "সন্ধ্যায় গান করেন", "গাছের ছায়ায় বসেন"),
     stop="।",
-    distraction="{y} সালে {p} শহরে বড় মেলা বসে।",
+    distraction="অনেক আগে {p} শহরে বড় মেলা বসে।",
     mention="একটি পুরনো বইয়ে {answer} কথাটি বারবার আসে।",
 )
 
@@ -218,22 +200,22 @@ ENGLISH = Wording(
     script=None,
     intros={"person": "{s} is a person.", "town": "{s} is a town.", "river": "{s} is a river."},
     whose={
-        "person": ("{s}'s", "This person's"),
-        "town": ("{s} town's", "This town's"),
-        "river": ("{s} river's", "This river's"),
+        "person": ("{s}'s", "this person's"),
+        "town": ("{s} town's", "this town's"),
+        "river": ("{s} river's", "this river's"),
     },
     attributes={
-        "birth_year": ("birth year", "What was"),
-        "birth_place": ("birthplace", "Where was"),
-        "profession": ("profession", "What was"),
-        "population": ("population", "How large is"),
-        "language": ("language", "What is"),
-        "length": ("length", "How great is"),
-        "source": ("source", "Where is"),
+        "birth_year": ("birth year", "what was"),
+        "profession": ("profession", "what was"),
+        "population": ("population", "how large is"),
+        "language": ("language", "what is"),
+        "length": ("length", "how great is"),
+        "source": ("source", "where is"),
     },
     fact="{whose} {what} is {answer}{ending}",
     sources=("", "", "In the records, ", "In the view of experts, "),
-    endings=(".", ".", ", as everyone agrees."),
+    ending=" by all accounts.",
+    attached=(".", ", as everyone agrees."),
     questions=("{ask} {whose} {what}?", "Tell me, {ask} {whose} {what}?"),
     professions=("poet", "painter", "teacher", "doctor", "folk singer", "sculptor", "farmer"),
     towns=("ville", "ton", "ford", "field"),
@@ -242,13 +224,9 @@ ENGLISH = Wording(
     mountain="Peak",
     openers=("Later", "In those days", "Even today", "As a rule", "Every year", "Now and then"),
     actors=("local people", "many writers", "village elders", "travellers"),
-    actions=(
-        "tell old stories",
-        "sing in the evening",
-        "sit in the shade of the trees",
-    ),
+    actions=("tell old stories", "sing in the evening", "sit in the shade of the trees"),
     stop=".",
-    distraction="In {y} a great fair was held in {p}.",
+    distraction="Long ago a great fair was held in {p}.",
     mention="One old book repeats the word {answer} many times.",
 )
 

@@ -98,6 +98,9 @@ def train_tokenizer(scratch: ScratchConfig, texts: Sequence[str]) -> PreTrainedT
     special = _SPECIAL_TOKENS[scratch.tokenizer]
     words = scratch.tokenizer is TokenizerKind.wordpiece
     draft = _untrained(models.BPE(), scratch.tokenizer)
+    draft.pre_tokenizer = pre_tokenizers.Sequence(  # no piece may glue a full stop to a word
+        [draft.pre_tokenizer, pre_tokenizers.Punctuation()]
+    )
     trainer = trainers.BpeTrainer(vocab_size=scratch.vocab_size, show_progress=False)
     draft.train_from_iterator(texts, trainer=trainer)
     pieces = _count_pieces(draft, texts, prefix="##" if words else "")

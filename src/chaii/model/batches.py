@@ -61,6 +61,7 @@ class PlanDataset(Dataset[Feature]):
             ids = cutout(
                 ids,
                 rate=self._cutout.rate,
+                span=self._cutout.span,
                 protected=special | question,
                 mask_token_id=store.template.mask_token_id,
                 generator=window_generator(self._seed, position),

@@ -14,6 +14,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from chaii.config import BackboneConfig, Precision, TrainerConfig
 from chaii.model.batches import Batch, PlanDataset, collate
+from chaii.model.guard import CollapseGuard, RateScale, drop_checkpoints_after
 from chaii.model.inference import choose_precision
 from chaii.recipe.template import PairTemplate
 
@@ -30,14 +31,18 @@ def train_model(
     folder: Path,
     seed: int,
     score: Score | None = None,
+    rate_factor: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Train `model` on `dataset` in its order, in one epoch; resumes from a checkpoint in `folder`.
 
     With `score`, the model is scored at even distances and the weights of the best ``jaccard`` are
-    put back at the end; without it the last weights stay.
+    put back at the end; without it the last weights stay. `rate_factor` scales the learning rate.
 
     Returns:
         The log: a list of steps with loss, learning rate or scores.
+
+    Raises:
+        CollapseError: the loss left its band; checkpoints from after that are removed.
     """
     arguments = training_arguments(
         len(dataset), backbone=backbone, trainer=trainer, folder=folder, seed=seed, score=score
@@ -50,8 +55,14 @@ def train_model(
         data_collator=partial(collate, template=template),
         score=score,
     )
+    guard = CollapseGuard(width=trainer.collapse_width)
+    loop.add_callback(guard)
+    loop.add_callback(RateScale(rate_factor))
     checkpoint = get_last_checkpoint(folder) if folder.is_dir() else None
     loop.train(resume_from_checkpoint=checkpoint)
+    if guard.collapse:
+        drop_checkpoints_after(folder, guard.collapse.onset)
+        raise guard.collapse
     history: list[dict[str, Any]] = loop.state.log_history
     return history
 
@@ -59,7 +70,7 @@ def train_model(
 def span_loss(output: Any, batch: Batch) -> torch.Tensor:
     """Mean cross-entropy of the answer's first and last token over the real tokens of each window.
 
-    The library's own loss lets padding tokens take part, so that it depends on how a batch is padded.
+    The library's own loss lets padding tokens take part: it depends on how a batch is padded.
     """
     padding = ~batch["attention_mask"].bool()
     losses = [
@@ -112,7 +123,7 @@ def training_arguments(
     score: Score | None,
 ) -> TrainingArguments:
     """Say in the library's words what the configuration says in ours."""
-    steps = -(-windows // (trainer.batch_size * backbone.accumulation))
+    steps = -(-windows // backbone.windows_per_step)
     steps = min(steps, trainer.max_steps or steps)
     every = max(1, -(-steps // trainer.evaluations))
     precision = choose_precision(trainer.precision)
@@ -122,7 +133,7 @@ def training_arguments(
         max_steps=trainer.max_steps or -1,
         train_sampling_strategy="sequential",
         per_device_train_batch_size=trainer.batch_size,
-        gradient_accumulation_steps=backbone.accumulation,
+        gradient_accumulation_steps=backbone.windows_per_step // trainer.batch_size,
         learning_rate=backbone.learning_rate,
         lr_scheduler_type=trainer.scheduler,
         warmup_steps=backbone.warmup,
@@ -131,16 +142,19 @@ def training_arguments(
         use_cpu=not torch.cuda.is_available(),  # else bf16 is refused without a GPU
         bf16=precision is Precision.bf16,
         fp16=precision is Precision.fp16,
+        gradient_checkpointing=trainer.gradient_checkpointing,
+        torch_compile=trainer.compile,
         seed=seed,
         eval_strategy="steps" if score else "no",
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=1,
+        save_total_limit=2,  # the guard may have to go back behind the last one
         load_best_model_at_end=score is not None,
         metric_for_best_model="jaccard" if score else None,
         greater_is_better=True if score else None,
         logging_steps=trainer.log_every,
+        logging_nan_inf_filter=False,  # the guard must see them
         dataloader_num_workers=trainer.workers,
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,

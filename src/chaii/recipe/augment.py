@@ -17,6 +17,7 @@ def cutout(
     input_ids: IntArray,
     *,
     rate: float,
+    span: int = 1,
     protected: NDArray[np.bool_],
     mask_token_id: int,
     generator: np.random.Generator,
@@ -25,6 +26,7 @@ def cutout(
 
     Args:
         input_ids: ``(tokens,)``; left unchanged.
+        span: tokens are masked in runs of this many, which may touch; 1 masks each on its own.
         protected: ``(tokens,)`` booleans, true where a token must stay.
 
     >>> ids, generator = np.arange(10, 20), np.random.default_rng(0)
@@ -35,5 +37,7 @@ def cutout(
     """
     if rate == 0:
         return input_ids
-    masked = (generator.random(len(input_ids)) < rate) & ~protected
-    return np.where(masked, mask_token_id, input_ids)
+    # a token stays where none of the `span` runs that could cover it begins
+    begins = generator.random(len(input_ids) + span - 1) < 1 - (1 - rate) ** (1 / span)
+    reached = np.convolve(begins, np.ones(span, int), mode="valid") > 0
+    return np.where(reached & ~protected, mask_token_id, input_ids)

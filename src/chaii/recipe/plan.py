@@ -53,6 +53,11 @@ def make_plan(
     if not planned:
         raise ValueError("recipe: its ingredients hold no window to train on")
     plan = pd.concat(parts, ignore_index=True)
+    if recipe.mixed:
+        generator = np.random.default_rng(seed)
+        length = plan["length"].to_numpy()
+        order = _shuffle_by_length(length, batch_size=batch_size, head=0, generator=generator)
+        plan = plan.iloc[order].reset_index(drop=True)
     return plan.assign(corpus=pd.Categorical(plan["corpus"], categories=sorted(stores)))
 
 

@@ -1,0 +1,59 @@
+"""Keep the rows of a corpus most like another: ``python scripts/filter_questions.py``.
+
+Writes the file that the corpus names as keep_ids, and a report beside it. As shipped it picks as
+many rows of Natural Questions as the winner kept, those most like TyDi's English questions.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from chaii.config_corpora import CorpusConfig
+from chaii.config_rules import ConfigError, one_line_errors
+from chaii.corpus.catalogue import load_catalogue
+from chaii.corpus.readers import read_corpus
+from chaii.corpus.similarity import (
+    compare_questions,
+    count_kept,
+    format_similarity,
+    write_kept_ids,
+)
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def main() -> None:
+    """Read two corpora, compare their questions, write the ids and the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("overrides", nargs="*", help="settings: paths=kaggle")
+    parser.add_argument("--corpus", default="natural_questions", help="whose rows are chosen")
+    parser.add_argument("--like", default="tydi_goldp_english", help="what they should be like")
+    parser.add_argument("--keep", type=float, default=10_700, help="a share, or a number of rows")
+    parser.add_argument("--seed", type=int, default=2021)
+    arguments = parser.parse_args()
+    with one_line_errors():
+        name, like = arguments.corpus, arguments.like
+        _, corpora = load_catalogue(CONF, [name, like], overrides=arguments.overrides)
+        target = corpora[name].keep_ids
+        if target is None:
+            raise ConfigError(f"corpora.sources.{name}.keep_ids: must name a file")
+        ids, candidates = read_questions(name, corpora[name])
+        _, targets = read_questions(like, corpora[like])
+        similarity = compare_questions(targets, candidates, seed=arguments.seed)
+        kept = count_kept(len(ids), arguments.keep)
+        report = format_similarity(candidates, similarity, kept)
+        write_kept_ids(Path(target), ids, similarity, kept)
+        Path(target).with_suffix(".md").write_text(report, encoding="utf-8")
+        print(report)
+
+
+def read_questions(name: str, corpus: CorpusConfig) -> tuple[list[str], list[str]]:
+    """Ids and questions of the rows that have an answer."""
+    examples, _ = read_corpus(name, replace(corpus, keep_ids=None))
+    answered = [row for row, starts in enumerate(examples["answer_start"][:]) if starts]
+    chosen = examples.select(answered)
+    return chosen["id"][:], chosen["question"][:]
+
+
+if __name__ == "__main__":
+    main()

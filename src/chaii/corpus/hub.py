@@ -1,0 +1,166 @@
+"""Data sets of the Hugging Face Hub: fetched and prepared by `datasets`, read row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, load_dataset
+from datasets.exceptions import DatasetsError
+
+from chaii.config_corpora import CorpusConfig, HubConfig, HubLayout
+from chaii.corpus.checks import Row, Tally
+from chaii.corpus.fields import digest_text, require_text, take
+from chaii.corpus.files import CorpusError
+from chaii.corpus.natural_questions import build_row
+from chaii.corpus.records import ParseRecord, Rows, read_records
+from chaii.corpus.squad import guess_language
+from chaii.corpus.tydi import parse_tydi_record
+
+_SQUAD = ("id", "title", "context", "question", "answers", "language")  # title, language: optional
+_YES_NO = {-1: "NONE", 0: "NO", 1: "YES"}
+
+
+def find_hub_files(name: str, corpus: CorpusConfig) -> list[Path]:
+    """Arrow files into which `datasets` prepared the data set, which it fetches where it must.
+
+    Raises:
+        CorpusError: it cannot be had; says how to place the files by hand.
+    """
+    hub = _require_hub(corpus)
+    try:
+        dataset = load_dataset(
+            corpus.path,
+            hub.subset,
+            data_dir=hub.folder,
+            split=hub.split,
+            revision=hub.revision,
+            keep_in_memory=False,  # whatever the environment says: the prepared files are read
+        )
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        cause = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise CorpusError(
+            f"corpus {name}: cannot load '{corpus.path}' (subset {hub.subset}, folder "
+            f"{hub.folder}, split {hub.split}, revision {hub.revision}): {cause[0]}. "
+            f"Where the Hub cannot be reached, place the files of "
+            f"https://huggingface.co/datasets/{corpus.path} in a folder by hand, "
+            f"and set corpora.sources.{name}.path to it"
+        ) from error
+    return [Path(file["filename"]) for file in dataset.cache_files]
+
+
+def read_hub(path: Path, corpus: CorpusConfig, tally: Tally) -> Rows:
+    """Rows of one prepared file, in the layout that `corpus.hub` names.
+
+    Raises:
+        CorpusError: a column is missing, or a row is malformed; not with `on_error: skip`.
+    """
+    hub = _require_hub(corpus)
+    columns, parse = _LAYOUTS[hub.layout]
+    if unknown := set(hub.columns) - set(columns):
+        rule = f"layout {hub.layout.name} has {list(columns)}"
+        raise CorpusError(f"{path}: hub.columns: no column {sorted(unknown)}; {rule}")
+    dataset = Dataset.from_file(str(path))
+    theirs = {hub.columns.get(ours, ours): ours for ours in columns}
+    dataset = dataset.select_columns([name for name in theirs if name in dataset.column_names])
+    dataset = dataset.rename_columns({name: theirs[name] for name in dataset.column_names})
+
+    def parse_record(where: str, record: Any, tally: Tally) -> Row | None:
+        told = {"language": corpus.language} if corpus.language else {}
+        return parse(where, {**record, **told}, tally)
+
+    return read_records(_iterate_places(dataset, path), corpus, tally, parse=parse_record)
+
+
+def _require_hub(corpus: CorpusConfig) -> HubConfig:
+    assert corpus.hub is not None, "format hub without hub settings"
+    return corpus.hub
+
+
+def _iterate_places(dataset: Dataset, path: Path) -> Iterator[tuple[str, Any]]:
+    for number, record in enumerate(dataset, start=1):
+        yield f"{path}, row {number}", record
+
+
+def _parse_squad(where: str, record: Any, _tally: Tally) -> Row:
+    identity = require_text(take(record, "id", str, where), "id", where)
+    context = take(record, "context", str, where)
+    answers = _list_structs(record, "answers", where)
+    title, language = (
+        take(record, key, str, where) if record.get(key) else "" for key in ("title", "language")
+    )
+    return {
+        "id": identity,
+        "article": title or digest_text(context),
+        "language": language or guess_language(identity, where),
+        "question": take(record, "question", str, where),
+        "context": context,
+        "answer_text": [take(answer, "text", str, where) for answer in answers],
+        "answer_start": [take(answer, "answer_start", int, where) for answer in answers],
+    }
+
+
+def _parse_tydi(where: str, record: Any, tally: Tally) -> Row | None:
+    """As in the files, but for flat annotations and no id: a digest stands in for it."""
+    flat = _list_structs(record, "annotations", where)
+    annotations = [
+        {
+            "minimal_answer": {
+                "plaintext_start_byte": annotation.get("minimal_answers_start_byte"),
+                "plaintext_end_byte": annotation.get("minimal_answers_end_byte"),
+            },
+            "passage_answer": {"candidate_index": annotation.get("passage_answer_candidate_index")},
+            "yes_no_answer": annotation.get("yes_no_answer"),
+        }
+        for annotation in flat
+    ]
+    texts = [take(record, key, str, where) for key in ("question_text", "document_plaintext")]
+    identity = digest_text("\n".join([*texts, str(annotations)]))
+    simple = {**record, "example_id": identity, "annotations": annotations}
+    return parse_tydi_record(where, simple, tally)
+
+
+def _parse_natural_questions(where: str, record: Any, tally: Tally) -> Row | None:
+    """The Hub holds the full files: tokens with a mark on each tag, and a title."""
+    document = take(record, "document", dict, where)
+    annotations = [
+        {
+            "short_answers": _list_structs(annotation, "short_answers", where),
+            "long_answer": annotation.get("long_answer"),
+            "yes_no_answer": _YES_NO.get(take(annotation, "yes_no_answer", int, where)),
+        }
+        for annotation in _list_structs(record, "annotations", where)
+    ]
+    simple = {
+        "example_id": take(record, "id", str, where),
+        "question_text": take(record, "question", dict, where).get("text"),
+        "document_title": document.get("title"),
+        "annotations": annotations,
+    }
+    tokens = (
+        "" if token.get("is_html") else take(token, "token", str, where)
+        for token in _list_structs(document, "tokens", where)
+    )
+    return build_row(where, simple, tokens=tokens, tally=tally)
+
+
+def _list_structs(holder: Any, key: str, where: str) -> list[dict[str, Any]]:
+    """A list of structs, which older data sets hold as a struct of lists."""
+    if not isinstance(holder, dict) or not isinstance(holder.get(key), dict):
+        return take(holder, key, list, where)
+    columns = {name: take(holder[key], name, list, f"{where}.{key}") for name in holder[key]}
+    if len({len(cells) for cells in columns.values()}) > 1:
+        raise CorpusError(f"{where}.{key}: its lists must be of one length")
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+_TYDI = ("question_text", "document_title", "language", "annotations", "document_plaintext")
+_LAYOUTS: dict[HubLayout, tuple[tuple[str, ...], ParseRecord]] = {
+    HubLayout.squad: (_SQUAD, _parse_squad),
+    HubLayout.tydi_primary: (_TYDI, _parse_tydi),
+    HubLayout.natural_questions: (
+        ("id", "document", "question", "annotations"),
+        _parse_natural_questions,
+    ),
+}

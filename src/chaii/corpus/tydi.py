@@ -1,0 +1,109 @@
+"""TyDi QA primary task: whole documents, answers as byte spans, up to three annotators.
+
+A row whose annotators gave no span, but a passage or a yes or no, is left out and counted: its
+document does answer the question, so it teaches neither a span nor that there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from chaii.config_corpora import CorpusConfig
+from chaii.corpus.checks import Row, Tally
+from chaii.corpus.fields import digest_text, iterate, require_text, take, take_identity
+from chaii.corpus.files import CorpusError
+from chaii.corpus.records import Rows, read_json_lines
+
+_NO_SPAN = -1  # stands at both ends where an annotator gave no short answer
+_NO_YES_NO = "NONE"
+
+
+def read_tydi_primary(path: Path, corpus: CorpusConfig, tally: Tally) -> Rows:
+    """Rows of tydiqa-v1.0-{train,dev}.jsonl, plain or compressed.
+
+    Ids are `<language>-<example_id>`. Answers are the distinct spans of all annotators.
+
+    Raises:
+        CorpusError: a faulty line; see `read_json_lines`.
+
+    Source: https://github.com/google-research-datasets/tydiqa
+    """
+    return read_json_lines(path, corpus, tally, parse=parse_tydi_record)
+
+
+def parse_tydi_record(where: str, record: Any, tally: Tally) -> Row | None:
+    """One record as a row; None where its language is not wanted, or no short answer can be had.
+
+    Raises:
+        CorpusError: a field is missing, or a span is not one of the document.
+    """
+    language = require_text(take(record, "language", str, where), "language", where)
+    if not tally.wants(language):
+        return None
+    identity = f"{language}-{take_identity(record, 'example_id', where)}"
+    spans, other = _take_annotations(record, where)
+    if other and not spans:
+        tally.drop(language, identity, other)
+        return None
+    context = take(record, "document_plaintext", str, where)
+    characters = locate_bytes(context, (offset for span in spans for offset in span), where)
+    answers = [(characters[start], characters[end]) for start, end in spans]
+    return {
+        "id": identity,
+        "article": take(record, "document_title", str, where).strip() or digest_text(context),
+        "language": language,
+        "question": take(record, "question_text", str, where),
+        "context": context,
+        "answer_text": [context[start:end] for start, end in answers],
+        "answer_start": [start for start, _ in answers],
+    }
+
+
+def locate_bytes(text: str, offsets: Iterable[int], where: str) -> dict[int, int]:
+    """The character at which each UTF-8 byte offset stands; the text is encoded once.
+
+    Raises:
+        CorpusError: an offset is outside the text, or inside a character.
+
+    >>> locate_bytes("நதி", [0, 6, 9], "file, line 1")
+    {0: 0, 6: 2, 9: 3}
+    """
+    data = text.encode()
+    characters: dict[int, int] = {}
+    last = character = 0
+    for offset in sorted(set(offsets)):
+        if not 0 <= offset <= len(data):
+            rule = f"byte offset {offset} is outside the document of {len(data)} bytes"
+            raise CorpusError(f"{where}: {rule}", reason="offset outside the document")
+        if data[offset : offset + 1] and data[offset] & 0xC0 == 0x80:  # a byte that continues
+            rule = f"byte offset {offset} is inside a character"
+            raise CorpusError(f"{where}: {rule}", reason="offset inside a character")
+        character += len(data[last:offset].decode())
+        last, characters[offset] = offset, character
+    return characters
+
+
+def _take_annotations(record: Any, where: str) -> tuple[list[tuple[int, int]], str]:
+    """Distinct byte spans in order, and what the annotators gave besides ("": nothing)."""
+    spans: dict[tuple[int, int], None] = {}
+    other = ""
+    for at, annotation in iterate(record, "annotations", where):
+        place = f"{at}.minimal_answer"
+        minimal = take(annotation, "minimal_answer", dict, at)
+        start = take(minimal, "plaintext_start_byte", int, place)
+        end = take(minimal, "plaintext_end_byte", int, place)
+        if (start, end) != (_NO_SPAN, _NO_SPAN):
+            if start >= end:
+                raise CorpusError(
+                    f"{place}: it ends at byte {end}, and must end after it starts, at {start}",
+                    reason="answer ends before it starts",
+                )
+            spans[start, end] = None
+        if take(annotation, "yes_no_answer", str, at) != _NO_YES_NO:
+            other = "yes or no as answer"
+        passage = take(annotation, "passage_answer", dict, at)
+        if take(passage, "candidate_index", int, f"{at}.passage_answer") >= 0:
+            other = other or "passage as answer"
+    return list(spans), other

@@ -1,0 +1,107 @@
+"""The collapse guard: stops a training whose loss leaves its band, before a GPU night is lost."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import TrainerCallback
+
+_MEMORY = 40  # logged losses that make the band
+_PATIENCE = 5  # logged losses in a row above the band that make a collapse
+_MINIMUM = 10  # logged losses before there is a band
+_FIRST = 3  # logged losses of which the median stands for an untrained model
+
+
+class CollapseError(ArithmeticError):
+    """A training that collapsed; names the step, what was seen, and how to go on."""
+
+    def __init__(self, *, step: int, onset: int, reason: str) -> None:
+        self.step = step  # optimiser step at which the guard stopped
+        self.onset = onset  # last optimiser step at which all was well
+        self.reason = reason
+        super().__init__(
+            f"collapse at step {step}: {reason}; the weights of step {onset} or before are kept; "
+            "set trainer.restarts=1 to go on from there with a lower rate, or lower "
+            "backbone.learning_rate"
+        )
+
+
+class CollapseGuard(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
+    """Asks the trainer to stop where its log shows a collapse, by `find_collapse`."""
+
+    def __init__(self, *, width: float) -> None:
+        self._width = width
+        self.collapse: CollapseError | None = None
+
+    def on_log(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Look at the whole log: it survives in checkpoints, so a resumed run keeps its band."""
+        self.collapse = self.collapse or find_collapse(state.log_history, width=self._width)
+        if self.collapse:
+            control.should_training_stop = True
+            control.should_save = control.should_evaluate = False
+
+
+def find_collapse(history: Sequence[Mapping[str, float]], *, width: float) -> CollapseError | None:
+    """Tell whether a training log ends in a collapse.
+
+    It does where a loss or a gradient norm is not finite, or where the last `_PATIENCE` losses all
+    lie more than `width` standard deviations above the mean of those before, and more than half the
+    way back to where training began: a harder stage of a recipe raises the loss too, but less.
+
+    >>> calm = [{"step": step, "loss": 5.0 / step} for step in range(1, 30)]
+    >>> find_collapse(calm, width=4.0) is None
+    True
+    >>> find_collapse([*calm, {"step": 30, "loss": float("nan")}], width=4.0).onset
+    29
+    """
+    lines = [line for line in history if "loss" in line]
+    values = [line["loss"] + line.get("grad_norm", 0.0) for line in lines]
+    broken = [i for i, value in enumerate(values) if not math.isfinite(value)]
+    if broken:
+        return _describe(lines, broken[0], "loss or gradient is not finite")
+    losses = np.array([line["loss"] for line in lines])
+    calm, last = losses[:-_PATIENCE], losses[-_PATIENCE:]
+    if len(calm) < _MINIMUM:
+        return None
+    recent = calm[-_MEMORY:]
+    half_way = (recent.mean() + np.median(losses[:_FIRST])) / 2
+    limit = max(recent.mean() + width * recent.std(), half_way)
+    if last.min() <= limit:
+        return None
+    return _describe(lines, len(calm), f"{_PATIENCE} losses in a row above {limit:.3g}")
+
+
+def _describe(lines: Sequence[Mapping[str, float]], bad: int, reason: str) -> CollapseError:
+    onset = int(lines[bad - 1]["step"]) if bad else 0
+    return CollapseError(step=int(lines[-1]["step"]), onset=onset, reason=reason)
+
+
+def drop_checkpoints_after(folder: Path, step: int) -> None:
+    """Remove the trainer's checkpoints that were written later than optimiser step `step`."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        if int(checkpoint.name.removeprefix("checkpoint-")) > step:
+            shutil.rmtree(checkpoint)
+
+
+class RateScale(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
+    """Lowers the whole schedule by a factor, also that of a checkpoint which is resumed from."""
+
+    def __init__(self, factor: float) -> None:
+        self._factor = factor
+
+    def on_train_begin(
+        self, args: Any, _state: Any, _control: Any, lr_scheduler: Any = None, **_: Any
+    ) -> None:
+        """Set the peak rate from the configured one, whatever was resumed."""
+        peak = args.learning_rate * self._factor
+        lr_scheduler.base_lrs = [peak for _ in lr_scheduler.base_lrs]
+        for group, scale in zip(
+            lr_scheduler.optimizer.param_groups, lr_scheduler.lr_lambdas, strict=True
+        ):
+            group["initial_lr"] = peak
+            group["lr"] = peak * scale(lr_scheduler.last_epoch)

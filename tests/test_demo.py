@@ -1,0 +1,61 @@
+"""The embedded demo learns: its vote is good, and far above what untrained backbones answer."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from transformers import set_seed
+
+from chaii.config_rules import check_train
+from chaii.fold import prepare_fold
+from chaii.judge import Judge
+from chaii.model.backbone import load_model
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+BACKBONES = ("muril", "xlmr", "rembert")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """What `make demo` runs, in a folder of its own; returns the folder."""
+    output = tmp_path_factory.mktemp("demo")
+    paths = [f"paths.output={output}", f"paths.submissions={output}/submissions"]
+    experiments = ",".join(f"demo_{backbone}" for backbone in BACKBONES)
+    for command in (
+        ["train.py", "-m", f"experiment={experiments}", "fold=0,1", *paths],
+        ["ensemble.py", "blend=demo", *paths],
+    ):
+        subprocess.run([sys.executable, SCRIPTS / command[0], *command[1:]], check=True)
+    return output
+
+
+@pytest.fixture(scope="module")
+def scores(demo):
+    """The demo's score table, by kind and name."""
+    return pd.read_csv(demo / "submissions/demo_scores.csv").set_index(["kind", "name"])
+
+
+def test_the_vote_reaches_its_mark_out_of_fold(scores):
+    assert scores.loc["vote", "jaccard"].item() >= 0.70
+
+
+def test_the_vote_is_five_times_better_than_untrained_backbones(scores, demo, compose_config):
+    untrained = []
+    for backbone in BACKBONES:
+        overrides = f"experiment=demo_{backbone}", f"paths.output={demo}"
+        config = check_train(compose_config("train", *overrides))
+        prepared = prepare_fold(config)
+        set_seed(config.seed)
+        model = load_model(config.backbone, prepared.tokenizer)
+        judge = Judge(config, prepared.held_out, prepared.tokenizer)
+        untrained.append(judge.score(model)["jaccard"])
+    assert scores.loc["vote", "jaccard"].item() >= 5 * max(untrained)
+
+
+def test_every_test_row_has_an_answer(demo):
+    answers = pd.read_csv(demo / "submissions/demo.csv", keep_default_na=False)
+    test = pd.read_csv(demo / "demo/chaii/test.csv")
+    assert list(answers["id"]) == list(test["id"])
+    assert (answers["PredictionString"] != "").all()
