@@ -44,7 +44,7 @@ def compose_for(path):
         )
     fitting = {"gpu": ["backbone=muril_large"], "sma": ["backbone=small_muril"]}
     more = fitting.get(name[:3], []) if group == "trainer" else []
-    more += ["trainer=small"] if group == "backbone" else []
+    more += ["trainer=small"] if group == "backbone" and "tiny" not in name else []
     return check_train(compose_config("train", f"{group}={name}", *more))
 
 

@@ -84,4 +84,4 @@ def test_a_restart_goes_on_at_half_the_rate_and_is_recorded(train_demo, tmp_path
     assert [(restart["step"], restart["from"]) for restart in metrics["restarts"]] == [(6, 5)]
     rates = {line["step"]: line["learning_rate"] for line in metrics["history"] if "loss" in line}
     assert sorted(rates) == list(range(1, 9))
-    assert rates[5] == rates[8] == pytest.approx(rates[4] / 2)
+    assert rates[6] == rates[8] == pytest.approx(rates[4] / 2)
