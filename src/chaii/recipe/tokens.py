@@ -13,12 +13,11 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from datasets import Dataset
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -27,7 +26,8 @@ from chaii.recipe.template import PairTemplate, fingerprint_tokenizer, read_pair
 
 IntArray = NDArray[np.integer[Any]]
 
-_BATCH_CHARACTERS = 4_000_000  # text handed to the tokenizer at a time: bounds its memory
+_BATCH_ROWS = 256  # rows read from disk at a time
+_BATCH_CHARACTERS = 2_000_000  # text handed to the tokenizer at a time: bounds its memory
 
 
 @dataclass(frozen=True)
@@ -76,45 +76,62 @@ def open_store(examples: Dataset, tokenizer: Any, folder: Path) -> TokenStore:
     The store's own folder is named by the tokenizer's and the texts' digests, so no other tokenizer
     or corpus can meet it. Leading blanks of questions are dropped before they are tokenised.
     """
-    texts, question, context = _distinct_texts(examples)
-    home = folder / fingerprint_tokenizer(tokenizer) / _fingerprint_texts(texts)
+    distinct = _find_distinct(examples)
+    home = folder / fingerprint_tokenizer(tokenizer) / distinct.fingerprint
     if not home.exists():
-        _write_store(home, texts, tokenizer)
+        _write_store(home, distinct.texts(), tokenizer, total=int(distinct.is_first.sum()))
     input_ids = _map(home / "input_ids.bin", np.int32)
     offsets = _map(home / "offsets.bin", np.int32).reshape(-1, 2)
     text_start = _map(home / "text_start.bin", np.int64)
+    context = distinct.context
     return TokenStore(
         input_ids=input_ids,
         offsets=offsets,
         text_start=text_start,
-        question=question,
+        question=distinct.question,
         context=context,
         answer=_locate_answers(examples, offsets, text_start[context], text_start[context + 1]),
         template=read_pair_template(tokenizer),
     )
 
 
-def _distinct_texts(examples: Dataset) -> tuple[pa.Array, IntArray, IntArray]:
-    """Distinct texts, and for each example the number of its question and of its context."""
-    table = examples.with_format("arrow")[:]
-    question = pc.utf8_ltrim_whitespace(table["question"].cast(pa.large_string()))
-    context = table["context"].cast(pa.large_string())
-    both = pa.chunked_array([*question.chunks, *context.chunks], pa.large_string())
-    encoded = both.combine_chunks().dictionary_encode()
-    rows = encoded.indices.to_numpy().astype(np.int64)
-    return encoded.dictionary, rows[: len(examples)], rows[len(examples) :]
+@dataclass(frozen=True)
+class _Distinct:
+    """Which texts of a corpus are distinct; the texts themselves stay on disk."""
+
+    examples: Dataset
+    question: IntArray  # (examples,) number of the text
+    context: IntArray  # (examples,)
+    is_first: NDArray[np.bool_]  # (2 * examples,) questions, then contexts: met for the first time
+    fingerprint: str  # digest of the texts, in the order of their numbers
+
+    def texts(self) -> Iterator[str]:
+        """The distinct texts in the order of their numbers."""
+        return compress(_all_texts(self.examples), self.is_first)
 
 
-def _fingerprint_texts(texts: pa.Array) -> str:
-    """Digest of the texts and of where each one ends."""
-    digest = hashlib.blake2b(digest_size=10)
-    for buffer in pa.concat_arrays([texts]).buffers()[1:]:
-        if buffer is not None:
-            digest.update(buffer)
-    return digest.hexdigest()
+def _find_distinct(examples: Dataset) -> _Distinct:
+    """Number the distinct texts by their digests, a few rows in memory at a time."""
+    numbers: dict[bytes, int] = {}
+    number, is_first = [], []
+    for text in _all_texts(examples):
+        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        is_first.append(digest not in numbers)
+        number.append(numbers.setdefault(digest, len(numbers)))
+    fingerprint = hashlib.blake2b(b"".join(numbers), digest_size=10).hexdigest()
+    question, context = np.array(number, np.int64).reshape(2, -1)
+    return _Distinct(examples, question, context, np.array(is_first), fingerprint)
 
 
-def _write_store(home: Path, texts: pa.Array, tokenizer: Any) -> None:
+def _all_texts(examples: Dataset) -> Iterator[str]:
+    """Every question without its leading blanks, then every context."""
+    for column in ("question", "context"):
+        for batch in examples.select_columns([column]).iter(batch_size=_BATCH_ROWS):
+            for text in batch[column]:
+                yield text.lstrip() if column == "question" else text
+
+
+def _write_store(home: Path, texts: Iterator[str], tokenizer: Any, *, total: int) -> None:
     """Tokenise `texts` into `home`; it appears under its name only when it is complete."""
     backend = copy.deepcopy(tokenizer.backend_tokenizer)
     backend.no_truncation()  # some tokenizers are shipped with both switched on
@@ -122,7 +139,7 @@ def _write_store(home: Path, texts: pa.Array, tokenizer: Any) -> None:
     home.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
     counts = [0]
-    progress = tqdm(total=len(texts), desc="tokenise", unit="text", leave=False)
+    progress = tqdm(total=total, desc="tokenise", unit="text", leave=False)
     try:
         with (
             progress,
@@ -144,15 +161,17 @@ def _write_store(home: Path, texts: pa.Array, tokenizer: Any) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _batches(texts: pa.Array) -> Iterator[list[str]]:
-    """Python strings in runs of at most `_BATCH_CHARACTERS` bytes, or a single longer text."""
-    sizes = np.cumsum(pc.binary_length(texts).to_numpy())
-    first = 0
-    while first < len(texts):
-        done = sizes[first - 1] if first else 0
-        last = max(first + 1, int(np.searchsorted(sizes, done + _BATCH_CHARACTERS, side="right")))
-        yield texts[first:last].to_pylist()
-        first = last
+def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
+    """Texts in runs of about `_BATCH_CHARACTERS`, the last one whole."""
+    batch, characters = [], 0
+    for text in texts:
+        batch.append(text)
+        characters += len(text)
+        if characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def _map(path: Path, dtype: type[np.integer[Any]]) -> IntArray:
