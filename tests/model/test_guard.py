@@ -18,7 +18,7 @@ LEARNING = 5 * np.exp(-np.arange(60) / 15) + 0.5 + 0.1 * GENERATOR.random(60)
 CALM = {
     "learning": LEARNING,
     "one spike": [*LEARNING, 5.0, *LEARNING[-6:]],
-    "a harder stage": [*LEARNING, *([2.0] * 20)],
+    "a harder stage": [*LEARNING, *([4.5] * 20)],
     "never learned": [5.5] * 60,
     "too short to judge": [1.0] * 8 + [6.0] * 6,
 }

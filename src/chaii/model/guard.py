@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 _MEMORY = 40  # logged losses that make the band
 _PATIENCE = 5  # logged losses in a row above the band that make a collapse
 _MINIMUM = 10  # logged losses before there is a band
+_WAY_BACK = 0.9  # share of the way back to an untrained model's loss
 _FIRST = 3  # logged losses of which the median stands for an untrained model
 
 
@@ -50,8 +51,8 @@ def find_collapse(history: Sequence[Mapping[str, float]], *, width: float) -> Co
     """Tell whether a training log ends in a collapse.
 
     It does where a loss or a gradient norm is not finite, or where the last `_PATIENCE` losses all
-    lie more than `width` standard deviations above the mean of those before, and more than half the
-    way back to where training began: a harder stage of a recipe raises the loss too, but less.
+    lie more than `width` standard deviations above the mean of those before, and nearly all the way
+    back to where training began: a harder stage of a recipe raises the loss too, but less.
 
     >>> calm = [{"step": step, "loss": 5.0 / step} for step in range(1, 30)]
     >>> find_collapse(calm, width=4.0) is None
@@ -69,8 +70,8 @@ def find_collapse(history: Sequence[Mapping[str, float]], *, width: float) -> Co
     if len(calm) < _MINIMUM:
         return None
     recent = calm[-_MEMORY:]
-    half_way = (recent.mean() + np.median(losses[:_FIRST])) / 2
-    limit = max(recent.mean() + width * recent.std(), half_way)
+    untrained = np.median(losses[:_FIRST])
+    limit = recent.mean() + max(width * recent.std(), _WAY_BACK * (untrained - recent.mean()))
     if last.min() <= limit:
         return None
     return _describe(lines, len(calm), f"{_PATIENCE} losses in a row above {limit:.3g}")
