@@ -26,6 +26,7 @@ from chaii.model.batches import PlanDataset
 from chaii.model.guard import CollapseError
 from chaii.model.training import train_model
 from chaii.recipe.plan import make_plan
+from chaii.recipe.summary import summarise_plan
 from chaii.recipe.template import read_pair_template
 from chaii.recipe.tokens import TokenStore, open_store
 from chaii.runs import RunFolder
@@ -115,7 +116,7 @@ def train_attempts(
         seed = config.seed + len(restarts)
         plan = prepared.make_plan(seed)
         plan.to_parquet(run.plan)
-        print(describe_plan(plan))
+        print(format_plan(plan, config))
         set_seed(config.seed)
         model = load_model(config.backbone, prepared.tokenizer)
         try:
@@ -159,6 +160,16 @@ def read_corpora(config: TrainConfig) -> dict[str, Dataset]:
     return corpora
 
 
+def format_plan(plan: pd.DataFrame, config: TrainConfig) -> str:
+    """The plan as a table: windows, steps, tokens, padding, negatives and corpora of each stage."""
+    table = summarise_plan(
+        plan,
+        batch_size=config.trainer.batch_size,
+        windows_per_step=config.backbone.windows_per_step,
+    )
+    return str(table.to_string(float_format="{:.3f}".format, na_rep="-"))
+
+
 def split_corpora(
     config: TrainConfig, corpora: Mapping[str, Dataset]
 ) -> tuple[dict[str, NDArray[np.int64]], Dataset | None]:
@@ -183,14 +194,3 @@ def distinct_texts(corpora: Mapping[str, Dataset]) -> list[str]:
     """Every distinct context and question once, in the order of the corpora."""
     columns = [corpora[name][column] for name in corpora for column in ("context", "question")]
     return list(dict.fromkeys(text for column in columns for text in column))
-
-
-def describe_plan(plan: pd.DataFrame) -> str:
-    """A table of the plan: windows, tokens and share of negatives by stage and corpus."""
-    grouped = plan.assign(negative=plan["start_token"] < 0).groupby(
-        ["stage", "corpus"], observed=True
-    )
-    table = grouped.agg(
-        windows=("length", "size"), tokens=("length", "sum"), negatives=("negative", "mean")
-    )
-    return str(table.to_string(float_format="{:.3f}".format))

@@ -127,6 +127,10 @@ def training_arguments(
     steps = min(steps, trainer.max_steps or steps)
     every = max(1, -(-steps // trainer.evaluations))
     precision = choose_precision(trainer.precision)
+    scored: dict[str, Any] = {"eval_strategy": "no"}
+    if score is not None:
+        scored = {"eval_strategy": "steps", "eval_steps": every, "load_best_model_at_end": True}
+        scored |= {"metric_for_best_model": "jaccard", "greater_is_better": True}
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=1,
@@ -145,18 +149,14 @@ def training_arguments(
         gradient_checkpointing=trainer.gradient_checkpointing,
         torch_compile=trainer.compile,
         seed=seed,
-        eval_strategy="steps" if score else "no",
-        eval_steps=every,
         save_strategy="steps",
         save_steps=every,
         save_total_limit=2,  # the guard may have to go back behind the last one
-        load_best_model_at_end=score is not None,
-        metric_for_best_model="jaccard" if score else None,
-        greater_is_better=True if score else None,
         logging_steps=trainer.log_every,
         logging_nan_inf_filter=False,  # the guard must see them
         dataloader_num_workers=trainer.workers,
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         report_to="none",
+        **scored,
     )

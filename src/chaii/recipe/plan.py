@@ -41,13 +41,12 @@ def make_plan(
     for number, stage in enumerate(recipe.stages):
         windows = _gather_stage(stage, stores, rows=rows, seeds=[seed, number])
         if stage.shuffle:
-            order = _shuffle_by_length(
-                windows["length"].to_numpy(),
+            windows = _shuffle_by_length(
+                windows,
                 batch_size=batch_size,
                 head=-planned % batch_size,
                 generator=np.random.default_rng([seed, number]),
             )
-            windows = windows.iloc[order]
         parts.append(windows.assign(stage=np.int32(number)))
         planned += len(windows)
     if not planned:
@@ -55,9 +54,7 @@ def make_plan(
     plan = pd.concat(parts, ignore_index=True)
     if recipe.mixed:
         generator = np.random.default_rng(seed)
-        length = plan["length"].to_numpy()
-        order = _shuffle_by_length(length, batch_size=batch_size, head=0, generator=generator)
-        plan = plan.iloc[order].reset_index(drop=True)
+        plan = _shuffle_by_length(plan, batch_size=batch_size, head=0, generator=generator)
     return plan.assign(corpus=pd.Categorical(plan["corpus"], categories=sorted(stores)))
 
 
@@ -111,14 +108,15 @@ def _cut_ingredient(
 
 
 def _shuffle_by_length(
-    length: IntArray, *, batch_size: int, head: int, generator: np.random.Generator
-) -> IntArray:
-    """Random order in which each batch holds windows of like length.
+    windows: pd.DataFrame, *, batch_size: int, head: int, generator: np.random.Generator
+) -> pd.DataFrame:
+    """Put windows in a random order in which each batch holds windows of like length.
 
     Windows are shuffled, cut into blocks, sorted by length inside a block and dealt into batches,
     whose order is shuffled again. The first `head` windows fill the batch that the stage before
     left open, so that batches keep their boundaries.
     """
+    length = windows["length"].to_numpy()
     order = generator.permutation(len(length))
     full = max(0, len(order) - head) // batch_size * batch_size
     middle = order[head : head + full]
@@ -129,4 +127,5 @@ def _shuffle_by_length(
     ]
     if batches:
         middle = generator.permutation(np.concatenate(batches)).ravel()
-    return np.concatenate([order[:head], middle, order[head + full :]])
+    order = np.concatenate([order[:head], middle, order[head + full :]])
+    return windows.iloc[order].reset_index(drop=True)
