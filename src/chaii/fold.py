@@ -116,7 +116,7 @@ def train_attempts(
         seed = config.seed + len(restarts)
         plan = prepared.make_plan(seed)
         plan.to_parquet(run.plan)
-        print(format_plan(plan, config))
+        print(_format_plan(plan, config))
         set_seed(config.seed)
         model = load_model(config.backbone, prepared.tokenizer)
         try:
@@ -160,7 +160,7 @@ def read_corpora(config: TrainConfig) -> dict[str, Dataset]:
     return corpora
 
 
-def format_plan(plan: pd.DataFrame, config: TrainConfig) -> str:
+def _format_plan(plan: pd.DataFrame, config: TrainConfig) -> str:
     """The plan as a table: windows, steps, tokens, padding, negatives and corpora of each stage."""
     table = summarise_plan(
         plan,
