@@ -14,8 +14,12 @@ def main(config: DictConfig) -> None:
     """Check the configuration, then load what is heavy and predict."""
     with one_line_errors():
         checked = check_ensemble(config)
+        from transformers.utils import logging
+
         from chaii.committee import make_submission
 
+        logging.set_verbosity_error()  # our own words and bars are enough
+        logging.disable_progress_bar()
         make_submission(checked)
 
 

@@ -14,8 +14,12 @@ def main(config: DictConfig) -> None:
     """Check the configuration, then load what is heavy and train."""
     with one_line_errors():
         checked = check_train(config)
+        from transformers.utils import logging
+
         from chaii.fold import train_fold
 
+        logging.set_verbosity_error()  # our own words and bars are enough
+        logging.disable_progress_bar()
         train_fold(checked)
 
 

@@ -70,7 +70,7 @@ def validate_first(path):
 
 
 def test_the_number_of_configuration_files_is_known():
-    assert len(YAML_FILES) == 79
+    assert len(YAML_FILES) == 80
 
 
 @pytest.mark.parametrize("path", YAML_FILES, ids=str)

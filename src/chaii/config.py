@@ -71,6 +71,7 @@ class IngredientConfig:
     stride: int = MISSING  # context tokens shared by neighbouring windows
     negatives: float = 1.0  # share of the windows without the answer that is kept
     crop: bool = False  # windows at random places instead of a regular grid
+    balance: bool = False  # thin out windows whose answer lies where most answers lie
     limit: int | None = None  # at most this many examples, drawn at random
 
 

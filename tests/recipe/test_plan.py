@@ -40,9 +40,10 @@ def plan_of(stores, recipe, *, batch_size=8, seed=1):
 
 @pytest.mark.parametrize("crop", [False, True])
 @pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("balance", [False, True])
 @pytest.mark.parametrize("limit", [None, 20])
-def test_stages_stay_in_order_under_every_option(stores, crop, shuffle, limit):
-    near = IngredientConfig("near", 64, 16, crop=crop, limit=limit)
+def test_stages_stay_in_order_under_every_option(stores, crop, shuffle, balance, limit):
+    near = IngredientConfig("near", 64, 16, crop=crop, balance=balance, limit=limit)
     plan = plan_of(stores, make_recipe([near, FAR], [FAR], [near], shuffle=shuffle))
     assert plan["stage"].is_monotonic_increasing
     assert set(plan["stage"]) == {0, 1, 2}

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import PreTrainedModel, ProgressCallback, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from chaii.config import BackboneConfig, Precision, TrainerConfig
@@ -55,9 +55,10 @@ def train_model(
         data_collator=partial(collate, template=template),
         score=score,
     )
+    loop.remove_callback(ProgressCallback)
     guard = CollapseGuard(width=trainer.collapse_width)
-    loop.add_callback(guard)
-    loop.add_callback(RateScale(rate_factor))
+    for callback in (QuietProgress(), guard, RateScale(rate_factor)):
+        loop.add_callback(callback)
     checkpoint = get_last_checkpoint(folder) if folder.is_dir() else None
     loop.train(resume_from_checkpoint=checkpoint)
     if guard.collapse:
@@ -81,6 +82,23 @@ def span_loss(output: Any, batch: Batch) -> torch.Tensor:
         )
     ]
     return torch.stack(losses).mean()
+
+
+class QuietProgress(ProgressCallback):  # type: ignore[misc]  # transformers is untyped
+    """The library's progress bar, with the loss beside it and a line only for scores."""
+
+    training_bar: Any
+
+    def on_log(
+        self, _args: Any, state: Any, _control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        """Show what was logged; the log itself is kept in full."""
+        scores = {name[5:]: value for name, value in (logs or {}).items() if name[:5] == "eval_"}
+        if scores:
+            line = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+            self.training_bar.write(f"step {state.global_step}: {line}")
+        elif logs and "loss" in logs:
+            self.training_bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
 
 
 class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
@@ -158,5 +176,6 @@ def training_arguments(
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         report_to="none",
+        disable_tqdm=False,
         **scored,
     )

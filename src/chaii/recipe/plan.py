@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from chaii.config import IngredientConfig, RecipeConfig, StageConfig
+from chaii.recipe.augment import balance_positions
 from chaii.recipe.tokens import IntArray, TokenStore
 from chaii.recipe.windows import crop, slide
 
@@ -104,6 +105,8 @@ def _cut_ingredient(
     windows = keep_negatives(windows, share=ingredient.negatives, generator=generator)
     if ingredient.crop:
         windows = crop(windows, store, generator=generator)
+    if ingredient.balance:
+        windows = balance_positions(windows, generator=generator)
     return windows.assign(corpus=ingredient.corpus)
 
 
