@@ -33,12 +33,13 @@ def main() -> None:
     arguments = parser.parse_args()
     with one_line_errors():
         name, like = arguments.corpus, arguments.like
-        _, corpora = load_catalogue(CONF, [name, like], overrides=arguments.overrides)
+        paths, corpora = load_catalogue(CONF, [name, like], overrides=arguments.overrides)
         target = corpora[name].keep_ids
         if target is None:
             raise ConfigError(f"corpora.sources.{name}.keep_ids: must name a file")
-        ids, candidates = read_questions(name, corpora[name])
-        _, targets = read_questions(like, corpora[like])
+        cache = Path(paths.tokens) / "corpora"
+        ids, candidates = read_questions(name, corpora[name], cache)
+        _, targets = read_questions(like, corpora[like], cache)
         similarity = compare_questions(targets, candidates, seed=arguments.seed)
         kept = count_kept(len(ids), arguments.keep)
         report = format_similarity(candidates, similarity, kept)
@@ -47,9 +48,9 @@ def main() -> None:
         print(report)
 
 
-def read_questions(name: str, corpus: CorpusConfig) -> tuple[list[str], list[str]]:
+def read_questions(name: str, corpus: CorpusConfig, cache: Path) -> tuple[list[str], list[str]]:
     """Ids and questions of the rows that have an answer."""
-    examples, _ = read_corpus(name, replace(corpus, keep_ids=None))
+    examples, _ = read_corpus(name, replace(corpus, keep_ids=None), cache=cache)
     answered = [row for row, starts in enumerate(examples["answer_start"][:]) if starts]
     chosen = examples.select(answered)
     return chosen["id"][:], chosen["question"][:]

@@ -1,8 +1,9 @@
-"""Look at a recipe before paying for a GPU: ``python scripts/inspect_recipe.py recipe=demo``."""
+"""Look at a recipe before paying for a GPU: ``scripts/inspect_recipe.py experiment=winner_119``."""
 
 from pathlib import Path
 
 import hydra
+import pandas as pd
 from omegaconf import DictConfig
 
 from chaii.config import register_schemas
@@ -22,24 +23,32 @@ def main(config: DictConfig) -> None:
 
         prepared = prepare_fold(checked)
         plan = prepared.make_plan(checked.seed)
-        batches = {
-            "batch_size": checked.trainer.batch_size,
-            "windows_per_step": checked.backbone.windows_per_step,
-        }
-        table = summarise_plan(plan, **batches)
-        print(table.to_string(float_format="{:.3f}".format, na_rep="-"))
-        languages = {name: list(rows["language"]) for name, rows in prepared.corpora.items()}
-        print(summarise_languages(plan, languages).to_string(float_format="{:.3f}".format))
-        if checked.backbone.encoder_millions:
-            tokens = table.loc["all", "tokens"] / (1 - table.loc["all", "padding"])
-            hours = estimate_hours(tokens, encoder_millions=checked.backbone.encoder_millions)
-            print("hours: " + ", ".join(f"{gpu} {value:.1f}" for gpu, value in hours.items()))
+        backbone, batch_size = checked.backbone, checked.trainer.batch_size
+        step = backbone.windows_per_step
+        table = summarise_plan(plan, batch_size=batch_size, windows_per_step=step)
+        counts = table[["windows", "steps", "tokens", "padding", "negatives"]]
+        print(f"\n{checked.name}, {backbone.name}: batches of {batch_size}, {step} windows a step")
+        formats = dict.fromkeys(["windows", "steps", "tokens"], "{:,}".format)
+        print(counts.to_string(formatters=formats, float_format="{:.1%}".format))
+        print("padding: share of the tokens computed; negatives: share of windows without answer")
 
-        figure = draw_plan(plan, windows_a_step=batches["windows_per_step"])
+        languages = {name: list(rows["language"]) for name, rows in prepared.corpora.items()}
+        corpora = table.drop(columns=list(counts)).fillna(0)
+        mix = {"corpus": corpora.T, "language": summarise_languages(plan, languages).T}
+        print("\nshare of windows")
+        print(pd.concat(mix).to_string(float_format="{:.1%}".format))
+
+        if backbone.encoder_millions:
+            tokens = counts.loc["all", "tokens"] / (1 - counts.loc["all", "padding"])
+            hours = estimate_hours(tokens, encoder_millions=backbone.encoder_millions)
+            print("\nhours: " + ", ".join(f"{gpu} {value:.2g}" for gpu, value in hours.items()))
+        else:
+            print("\nhours: not known; they follow from backbone.encoder_millions")
+
         path = Path(checked.paths.output) / f"plan_{checked.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-        print(path)
+        draw_plan(plan, windows_a_step=step).savefig(path)
+        print(f"picture: {path}")
 
 
 if __name__ == "__main__":

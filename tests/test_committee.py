@@ -121,3 +121,11 @@ def test_a_huge_context_and_an_endless_question_are_answered(
     assert answers["long"] in context
     assert answers["long"]
     assert answers["empty"] == ""
+
+
+def test_runs_that_held_nothing_out_are_ensembled_unscored(train_demo, ensemble_demo, tmp_path):
+    for backbone in ("muril", "xlmr"):
+        train_demo(tmp_path, f"experiment=demo_{backbone}", "fold=all")
+    path = ensemble_demo(tmp_path, "blend.members=[demo_muril,demo_xlmr]")
+    assert len(read(path)) == 40
+    assert pd.read_csv(path.with_name("demo_scores.csv")).empty

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -25,42 +27,55 @@ def padding_share(length: IntArray, *, batch_size: int) -> float:
     >>> padding_share(np.array([4, 2, 3, 3]), batch_size=2)
     0.14285714285714285
     """
-    first = np.arange(0, len(length), batch_size)
-    longest = np.maximum.reduceat(length, first)
-    rows = np.diff(np.append(first, len(length)))
-    return float(1 - length.sum() / (longest * rows).sum())
+    return float(1 - length.sum() / _padded_lengths(length, batch_size=batch_size).sum())
 
 
 def summarise_plan(plan: pd.DataFrame, *, batch_size: int, windows_per_step: int) -> pd.DataFrame:
     """One row a stage and one for the whole: windows, steps, tokens, padding, negatives, corpora.
 
     ``padding`` and ``negatives`` are shares; one column a corpus holds its share of the windows.
+    Padding is that of the batches as they are trained, also where two stages share one; a shared
+    step counts for the stage that begins it.
     """
-    parts = [(f"stage {stage}", rows) for stage, rows in plan.groupby("stage")]
+    padded = _padded_lengths(plan["length"].to_numpy(), batch_size=batch_size)
+    opens_step = np.arange(len(plan)) % windows_per_step == 0
     return pd.DataFrame(
         {
             name: {
                 "windows": len(rows),
-                "steps": -(-len(rows) // windows_per_step),
+                "steps": int(rows["opens_step"].sum()),
                 "tokens": int(rows["length"].sum()),
-                "padding": padding_share(rows["length"].to_numpy(), batch_size=batch_size),
+                "padding": float(1 - rows["length"].sum() / rows["padded"].sum()),
                 "negatives": float((rows["start_token"] < 0).mean()),
             }
             | rows["corpus"].value_counts(normalize=True).sort_index().to_dict()
-            for name, rows in [*parts, ("all", plan)]
+            for name, rows in _by_stage(plan.assign(padded=padded, opens_step=opens_step))
         }
     ).T.astype({"windows": int, "steps": int, "tokens": int})
 
 
-def summarise_languages(plan: pd.DataFrame, languages: dict[str, list[str]]) -> pd.Series:
-    """Share of the plan's windows in each language; `languages` names that of each corpus row."""
-    names = pd.concat(
-        [
-            pd.Series(np.array(languages[corpus])[rows["example"]])
-            for corpus, rows in plan.groupby("corpus", observed=True)
-        ]
-    )
-    return names.value_counts(normalize=True)
+def summarise_languages(plan: pd.DataFrame, languages: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Share of the windows in each language; rows as `summarise_plan`, a column a language.
+
+    `languages` names the language of each example of each corpus.
+    """
+    names = pd.Series("", index=plan.index)
+    for corpus, rows in plan.groupby("corpus", observed=True):
+        names[rows.index] = np.array(languages[corpus])[rows["example"]]
+    parts = _by_stage(plan.assign(language=names))
+    shares = {name: rows["language"].value_counts(normalize=True) for name, rows in parts}
+    return pd.DataFrame(shares).T.fillna(0.0).sort_index(axis="columns")
+
+
+def _by_stage(plan: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The windows of each stage under its name, then all of them."""
+    return [*((f"stage {stage}", rows) for stage, rows in plan.groupby("stage")), ("all", plan)]
+
+
+def _padded_lengths(length: IntArray, *, batch_size: int) -> IntArray:
+    """Tokens that each window takes up in its batch: those of the longest, ``(windows,)``."""
+    first = np.arange(0, len(length), batch_size)
+    return np.maximum.reduceat(length, first)[np.arange(len(length)) // batch_size]
 
 
 def estimate_hours(tokens: int, *, encoder_millions: float) -> dict[str, float]:
