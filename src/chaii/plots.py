@@ -36,7 +36,12 @@ def draw_plan(plan: pd.DataFrame, *, windows_a_step: int, slices: int = 40) -> F
         slices: parts of equal size that the plan is averaged in; a new stage starts a new one.
     """
     stages = plan["stage"].drop_duplicates()  # by their first row
-    cuts = np.union1d(np.linspace(0, len(plan), slices + 1).astype(int), stages.index)
+    if not plan["stage"].is_monotonic_increasing:
+        stages = stages[:0]  # a mixed recipe has no borders to show
+    cuts = np.linspace(0, len(plan), slices + 1).astype(int)
+    borders = np.array([0, *stages.index, len(plan)])
+    far = np.abs(cuts[:, None] - borders).min(axis=1) > len(plan) / slices / 2
+    cuts = np.union1d(cuts[far], borders)
     part = np.searchsorted(cuts, np.arange(len(plan)), side="right")
     edges = cuts / windows_a_step
     mix = pd.crosstab(part, plan["corpus"].astype(str), normalize="index").cumsum(axis="columns")

@@ -223,3 +223,13 @@ def test_decoding_refuses_rows_that_do_not_fit() -> None:
         decode_answers(
             one_hot(0, 0, 6), ids=["p", "q"], contexts=[CONTEXT], offsets=OFFSETS, max_tokens=5
         )
+
+
+@pytest.mark.parametrize("outer", ["\ufeff", "\u200b", "\u200e ", " \u200f"])
+def test_invisible_marks_around_an_answer_are_cut_off(outer):
+    context = f"x {outer}दिल्ली{outer} y"
+    span = np.array([[2, len(context) - 2]])
+    logits = ContextLogits(np.ones(1, np.float32), np.ones(1, np.float32), np.array([0, 1]))
+    answers = decode_answers(logits, ids=["a"], contexts=[context], offsets=span, max_tokens=5)
+    assert answers["prediction"][0] == "दिल्ली"
+    assert context[answers["start_char"][0] : answers["end_char"][0]] == "दिल्ली"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
+# Blanks, and what cannot be seen: byte order mark, zero-width space, direction marks.
+_OUTER = re.compile(r"^[\s\ufeff\u200b\u200e\u200f]+|[\s\ufeff\u200b\u200e\u200f]+$")
 _Logits = NDArray[np.float32]
 _Positions = NDArray[np.int64]
 
@@ -36,10 +39,7 @@ class ContextLogits:
 
 
 class Spans(NamedTuple):
-    """The best span of each row: token positions count from the row's first token, inclusive.
-
-    A row without tokens holds -1, -1 and the score -inf.
-    """
+    """The best span of each row, or -1, -1 and -inf; tokens count from the row's first."""
 
     start_token: NDArray[np.int64]  # (rows,)
     end_token: NDArray[np.int64]  # (rows,)
@@ -139,10 +139,9 @@ def decode_answers(
     """Read the best answer of every example off its context.
 
     `offsets` (tokens, 2) are the half-open character ranges of context tokens. Those of example i
-    begin at `offset_start[i]`; left out, they lie as the logits do. Examples that share a context
-    may share its offsets. Outer whitespace is cut off the answer and its range, so that
-    `prediction == context[start_char:end_char]` always. An example without a span of a score above
-    -inf answers "" at 0, 0.
+    begin at `offset_start[i]`; left out, they lie as the logits do. Blanks and invisible marks are
+    cut off both ends, so that `prediction == context[start_char:end_char]` always. An example
+    without a span of a score above -inf answers "" at 0, 0.
 
     Returns columns id, prediction, score, start_char, end_char (half-open), one row an example.
 
@@ -225,9 +224,9 @@ def _expand_ranges(first: _Positions, count: _Positions) -> _Positions:
 
 def _trim(context: str, start_char: int, end_char: int) -> tuple[str, int, int]:
     text = context[start_char:end_char]
-    trimmed = text.strip()
-    start_char += text.find(trimmed)
-    return trimmed, start_char, start_char + len(trimmed)
+    trimmed = _OUTER.sub("", text)
+    first = start_char + text.find(trimmed)
+    return trimmed, first, first + len(trimmed)
 
 
 def _check_logits(name: str, logits: FloatArray) -> FloatArray:

@@ -44,6 +44,8 @@ def train_model(
     Raises:
         CollapseError: the loss left its band; checkpoints from after that are removed.
     """
+    if trainer.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
     arguments = training_arguments(
         len(dataset), backbone=backbone, trainer=trainer, folder=folder, seed=seed, score=score
     )
@@ -164,7 +166,6 @@ def training_arguments(
         use_cpu=not torch.cuda.is_available(),  # else bf16 is refused without a GPU
         bf16=precision is Precision.bf16,
         fp16=precision is Precision.fp16,
-        gradient_checkpointing=trainer.gradient_checkpointing,
         torch_compile=trainer.compile,
         seed=seed,
         save_strategy="steps",

@@ -24,8 +24,8 @@ _MILLION_PARAMETER_TOKENS = {
 def padding_share(length: IntArray, *, batch_size: int) -> float:
     """Share of padding among the tokens of consecutive batches, each padded to its longest.
 
-    >>> padding_share(np.array([4, 2, 3, 3]), batch_size=2)
-    0.14285714285714285
+    >>> round(padding_share(np.array([4, 2, 3, 3]), batch_size=2), 3)
+    0.143
     """
     return float(1 - length.sum() / _padded_lengths(length, batch_size=batch_size).sum())
 

@@ -1,0 +1,57 @@
+"""A new corpus in a known format is one YAML file and no code."""
+
+import json
+import shutil
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+from chaii.config import register_schemas
+from chaii.config_rules import check_train
+from chaii.fold import train_fold
+
+CONF = Path(__file__).parents[1] / "conf"
+MINE = """\
+# @package corpora.sources.mine
+format: squad_json
+path: ${paths.input}/mine.json
+language: hindi
+"""
+
+
+def write_squad(path, *, articles):
+    data = []
+    for i in range(articles):
+        context = f"गंगा नदी {i} की लंबाई {i}२५ किलोमीटर है। " * 3
+        answer = {"text": f"{i}२५", "answer_start": context.index(f"{i}२५")}
+        question = {"id": f"mine-{i}", "question": f"नदी {i} की लंबाई?", "answers": [answer]}
+        data.append({"title": f"{i}", "paragraphs": [{"context": context, "qas": [question]}]})
+    path.write_text(json.dumps({"data": data}, ensure_ascii=False))
+
+
+def test_a_corpus_is_added_by_one_file_and_trained_on(tmp_path):
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf)
+    (conf / "corpora/mine.yaml").write_text(MINE)
+    write_squad(tmp_path / "mine.json", articles=24)
+    overrides = [
+        "name=mine",
+        "corpora=[demo_chaii,mine]",
+        "recipe.stages=[{ingredients: [{corpus: mine, max_length: 48, stride: 16}]}]",
+        "folds.validated=[mine]",
+        "corpora.limit=24",
+        "trainer.max_steps=2",
+        "trainer.evaluations=1",
+        f"paths.input={tmp_path}",
+        f"paths.output={tmp_path}/made",
+    ]
+    register_schemas()
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        run = train_fold(check_train(compose("train", overrides=overrides)))
+
+    metrics = run.read_metrics()
+    assert metrics["history"][-1]["step"] == 2
+    assert metrics["windows"] > 0
+    held_out = run.read_oof()
+    assert held_out["id"].str.startswith("mine-").all()
+    assert set(held_out["language"]) == {"hindi"}
