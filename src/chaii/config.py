@@ -142,6 +142,7 @@ class TrainerConfig:
     precision: Precision = Precision.auto
     evaluations: int = 4  # how often held-out rows are scored and a checkpoint is written
     workers: int = 0  # processes that assemble batches
+    threads: int | None = None  # CPU threads of torch; None: all cores
     max_answer_tokens: int = 30
     gradient_checkpointing: bool = False  # compute activations twice, to keep fewer of them
     compile: bool = False  # torch.compile

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, set_seed
@@ -66,6 +67,8 @@ def train_fold(config: TrainConfig) -> RunFolder:
         print(f"{run.path}: finished; overwrite=true trains it again")
         return run
     run.check(config)
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
     began = time.perf_counter()
 
     prepared = prepare_fold(config)
