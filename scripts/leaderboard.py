@@ -28,7 +28,8 @@ def describe_run(name: str, folds: list[RunFolder]) -> dict[str, object]:
         **scored,
         "windows a fold": round(sum(scores["windows"] for scores in metrics) / len(folds)),
         "minutes a fold": f"{sum(scores['seconds'] for scores in metrics) / len(folds) / 60:.1f}",
-        "hardware": ", ".join(hardware["gpus"]) or f"{environment['threads']} CPU thread(s)",
+        "hardware": ", ".join(hardware["gpus"])
+        or f"{hardware.get('cpu', 'CPU')}, {environment['threads']} thread(s)",
         "commit": commit[:7],
     }
 

@@ -99,7 +99,8 @@ def prepare_fold(config: TrainConfig) -> Prepared:
     corpora = read_corpora(config)
     rows, held_out = split_corpora(config, corpora)
     tokens = Path(config.paths.tokens)
-    tokenizer = load_tokenizer(config.backbone, texts=distinct_texts(corpora), folder=tokens)
+    texts = distinct_texts(corpora) if config.backbone.scratch else []
+    tokenizer = load_tokenizer(config.backbone, texts=texts, folder=tokens)
     stores = {name: open_store(examples, tokenizer, tokens) for name, examples in corpora.items()}
     return Prepared(config, corpora, rows, held_out, tokenizer, stores)
 

@@ -189,13 +189,21 @@ def describe_environment(seed: int) -> dict[str, Any]:
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain")),
         "seed": seed,
-        "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "gpus": gpus},
+        "hardware": {"cpu": _cpu_name(), "cores": os.cpu_count(), "gpus": gpus},
         "threads": torch.get_num_threads(),
     }
 
 
 def _folds(folder: Path) -> list[Path]:
     return sorted(folder.glob("fold*")) if folder.is_dir() else []
+
+
+def _cpu_name() -> str:
+    """Model name of the processor, as far as the system tells it."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _git(*words: str) -> str | None:
