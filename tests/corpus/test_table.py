@@ -211,7 +211,7 @@ def test_a_report_survives_its_file(source):
 MEASURE = """
 import resource, sys
 from pathlib import Path
-from chaii.config import CorpusConfig, CorpusFormat
+from chaii.config_corpora import CorpusConfig, CorpusFormat
 from chaii.corpus.readers import read_corpus
 
 def read(path):
