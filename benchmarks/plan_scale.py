@@ -1,14 +1,16 @@
-"""The winner's scale: a TyDi-like corpus of whole documents, its token store and its plan.
+"""The winner's scale: TyDi-like whole documents in the real format, their token store, the plan.
 
-Makes the corpus, then measures in a process of its own each: the store from cold beside one bare
-pass of the tokenizer over the distinct texts, and from a warm store the plan of winner_119.
+Makes the corpus, then measures in a process of its own each: one bare pass of the tokenizer over
+the distinct texts beside the token store from cold, and from warm stores the plan of winner_119,
+for which generated files of the demo stand in for the small corpora.
 
-    python benchmarks/plan_scale.py --documents 11700
+    python benchmarks/plan_scale.py
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import resource
 import subprocess
@@ -17,11 +19,18 @@ import time
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset
 
 from chaii.config import ScratchConfig, TokenizerKind
-from chaii.corpus.readers import EXAMPLE_FEATURES
+from chaii.config_corpora import CorpusConfig, CorpusFormat
 
+CONF = Path(__file__).parents[1] / "conf"
+STAND_INS = {
+    "squad": "squad/train.json",
+    "mlqa_hi": "xquad/xquad.hi.json",
+    "xquad_hi": "xquad/xquad.hi.json",
+    "natural_questions": "squad/train.json",
+    "chaii": "chaii/train.csv",
+}
 WORDS = 6000
 SCRATCH = ScratchConfig("xlm-roberta", TokenizerKind.unigram, 8000)
 
@@ -41,28 +50,30 @@ def make_corpus(folder: Path, documents: int, words_a_document: int) -> None:
         ]
     )
 
-    def rows():
+    file = folder / "train.jsonl.gz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(file, "wt", compresslevel=1, encoding="utf-8") as out:
         for i in range(documents):
             size = max(50, int(generator.lognormal(np.log(words_a_document), 0.6)))
             text = words[generator.zipf(1.3, size) % WORDS]
-            context = " ".join(text)
             at = int(generator.integers(size - 3))
-            start = len(" ".join(text[:at])) + (at > 0)
-            answer = " ".join(text[at : at + 2])
-            question = " ".join(words[generator.integers(0, WORDS, 8)])
-            yield {
-                "id": str(i),
-                "corpus": "tydi_primary",
-                "article": str(i),
-                "language": "bengali",
-                "question": question,
-                "context": context,
-                "answer_text": [answer],
-                "answer_start": [start],
+            start = len(" ".join(text[:at]).encode()) + (at > 0)
+            answer = len(" ".join(text[at : at + 2]).encode())
+            span = {"plaintext_start_byte": start, "plaintext_end_byte": start + answer}
+            annotation = {
+                "minimal_answer": span,
+                "passage_answer": {"candidate_index": 0},
+                "yes_no_answer": "NONE",
             }
-
-    made = Dataset.from_generator(rows, features=EXAMPLE_FEATURES, cache_dir=str(folder / "cache"))
-    made.save_to_disk(str(folder / "corpus"))
+            record = {
+                "example_id": i,
+                "language": ("bengali", "english", "telugu")[i % 3],
+                "document_title": str(i),
+                "document_plaintext": " ".join(text),
+                "question_text": " ".join(words[generator.integers(0, WORDS, 8)]),
+                "annotations": [annotation],
+            }
+            out.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def peak_mib() -> float:
@@ -72,9 +83,11 @@ def peak_mib() -> float:
 def load(folder: Path):
     from transformers import AutoTokenizer
 
-    return Dataset.load_from_disk(str(folder / "corpus")), AutoTokenizer.from_pretrained(
-        folder / "tokenizer"
-    )
+    from chaii.corpus.readers import read_corpus
+
+    corpus = CorpusConfig(CorpusFormat.tydi_primary, str(folder / "train.jsonl.gz"))
+    examples, _ = read_corpus("tydi_primary", corpus, cache=folder / "corpora")
+    return examples, AutoTokenizer.from_pretrained(folder / "tokenizer")
 
 
 def measure_pass(folder: Path) -> dict[str, float]:
@@ -100,53 +113,65 @@ def measure_store(folder: Path) -> dict[str, float]:
 
 
 def measure_plan(folder: Path) -> dict[str, float]:
-    """Opening the warm store and laying out the stages of winner_119 that read TyDi."""
-    from chaii.config import IngredientConfig, RecipeConfig, StageConfig
-    from chaii.recipe.plan import make_plan
-    from chaii.recipe.tokens import open_store
-    from chaii.recipe.windows import slide
+    """From corpora read once and warm token stores to the plan of winner_119."""
+    from hydra import compose, initialize_config_dir
 
-    examples, tokenizer = load(folder)
-    before = peak_mib()
+    from chaii.config import register_schemas
+    from chaii.config_rules import check_train
+    from chaii.corpus.demo import write_demo_corpora
+    from chaii.fold import prepare_fold
+    from chaii.recipe.summary import summarise_ingredients
+
+    register_schemas()
+    write_demo_corpora(folder / "demo")
+    overrides = [f"corpora.sources.tydi_primary.path={folder}/train.jsonl.gz"]
+    for corpus, file in STAND_INS.items():
+        form = "chaii_csv" if file.endswith("csv") else "squad_json"
+        language = {"squad": "english", "xquad": "hindi"}.get(file.split("/")[0], "null")
+        options = {"format": form, "path": folder / "demo" / file, "language": language}
+        options |= {"keep_ids": "null", "on_error": "raise"}
+        overrides += [f"corpora.sources.{corpus}.{key}={value}" for key, value in options.items()]
+    paths = [f"paths.output={folder}", f"backbone.pretrained={folder}/tokenizer"]
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        config = compose("train", ["experiment=winner_119", *overrides, *paths])
+    checked = check_train(config)
+    prepare_fold(checked)  # the stores of the small corpora may be cold
+
     began = time.perf_counter()
-    store = open_store(examples, tokenizer, folder / "tokens")
-    stages = [
-        StageConfig([IngredientConfig("tydi_primary", 256, 128, negatives=0.1)]),
-        StageConfig([IngredientConfig("tydi_primary", 384, 192, negatives=0.1)]),
-    ]
-    rows = {"tydi_primary": np.arange(len(examples))}
-    stores = {"tydi_primary": store}
-    plan = make_plan(RecipeConfig(stages), stores, rows=rows, batch_size=8, seed=2021)
-    seconds = time.perf_counter() - began
-    peak = peak_mib()
-    windows = len(slide(store, max_length=256, stride=128))
+    prepared = prepare_fold(checked)
+    plan = prepared.make_plan(seed=2021)
+    seconds, peak = time.perf_counter() - began, peak_mib()
+    parts = summarise_ingredients(checked.recipe, prepared.stores, rows=prepared.rows, plan=plan)
+    tydi = parts[parts["corpus"] == "tydi_primary"]
     return {
         "seconds": seconds,
         "peak_mib": peak,
-        "peak_mib_before": before,
         "planned_windows": len(plan),
-        "windows_256_128": windows,
+        "tydi_windows_256_128": int(tydi["windows"].iloc[0]),
+        "tydi_negatives_kept": tydi["kept"].round(4).tolist(),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=11_700)
-    parser.add_argument("--words", type=int, default=2_600, help="median words of a document")
+    parser.add_argument("--words", type=int, default=4_200, help="median words of a document")
     parser.add_argument("--folder", type=Path, default=Path("data/benchmarks/plan_scale"))
     parser.add_argument("--measure", choices=["pass", "store", "plan"])
     arguments = parser.parse_args()
     if arguments.measure:
         measure = {"pass": measure_pass, "store": measure_store, "plan": measure_plan}
-        print(json.dumps(measure[arguments.measure](arguments.folder)))
+        print(json.dumps(measure[arguments.measure](arguments.folder.resolve())))
         return
     if not (arguments.folder / "tokenizer").is_dir():
+        from chaii.corpus.readers import read_corpus
         from chaii.model.backbone import train_tokenizer
 
-        make_corpus(arguments.folder, arguments.documents, arguments.words)
-        examples = Dataset.load_from_disk(str(arguments.folder / "corpus"))
-        texts = examples["context"][:200]
-        train_tokenizer(SCRATCH, texts).save_pretrained(arguments.folder / "tokenizer")
+        folder = arguments.folder.resolve()
+        make_corpus(folder, arguments.documents, arguments.words)
+        corpus = CorpusConfig(CorpusFormat.tydi_primary, str(folder / "train.jsonl.gz"), limit=200)
+        texts = list(read_corpus("tydi_primary", corpus)[0]["context"])
+        train_tokenizer(SCRATCH, texts).save_pretrained(folder / "tokenizer")
     for name in ("pass", "store", "plan"):
         command = [sys.executable, __file__, "--folder", arguments.folder, "--measure", name]
         done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -19,34 +19,39 @@ def main(config: DictConfig) -> None:
         checked = check_train(config)
         from chaii.fold import prepare_fold
         from chaii.plots import draw_plan
-        from chaii.recipe.summary import estimate_hours, summarise_languages, summarise_plan
+        from chaii.recipe import summary
 
         prepared = prepare_fold(checked)
         plan = prepared.make_plan(checked.seed)
         backbone, batch_size = checked.backbone, checked.trainer.batch_size
         step = backbone.windows_per_step
-        table = summarise_plan(plan, batch_size=batch_size, windows_per_step=step)
+        table = summary.summarise_plan(plan, batch_size=batch_size, windows_per_step=step)
         counts = table[["windows", "steps", "tokens", "padding", "negatives"]]
         print(f"\n{checked.name}, {backbone.name}: batches of {batch_size}, {step} windows a step")
         formats = dict.fromkeys(["windows", "steps", "tokens"], "{:,}".format)
         print(counts.to_string(formatters=formats, float_format="{:.1%}".format))
         print("padding: share of the tokens computed; negatives: share of windows without answer")
 
-        languages = {name: list(rows["language"]) for name, rows in prepared.corpora.items()}
+        languages = {name: list(part["language"]) for name, part in prepared.corpora.items()}
         corpora = table.drop(columns=list(counts)).fillna(0)
-        mix = {"corpus": corpora.T, "language": summarise_languages(plan, languages).T}
+        mix = {"corpus": corpora.T, "language": summary.summarise_languages(plan, languages).T}
         print("\nshare of windows")
         print(pd.concat(mix).to_string(float_format="{:.1%}".format))
 
         if backbone.encoder_millions:
             tokens = counts.loc["all", "tokens"] / (1 - counts.loc["all", "padding"])
-            hours = estimate_hours(tokens, encoder_millions=backbone.encoder_millions)
+            hours = summary.estimate_hours(tokens, encoder_millions=backbone.encoder_millions)
             print("\nhours: " + ", ".join(f"{gpu} {value:.2g}" for gpu, value in hours.items()))
         else:
             print("\nhours: not known; they follow from backbone.encoder_millions")
 
-        path = Path(checked.paths.output) / f"plan_{checked.name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        print("\nbefore sampling")
+        stores, rows = prepared.stores, prepared.rows
+        parts = summary.summarise_ingredients(checked.recipe, stores, rows=rows, plan=plan)
+        formats = dict.fromkeys(["windows", "negatives"], "{:,}".format)
+        print(parts.to_string(index=False, formatters=formats, float_format="{:.1%}".format))
+
+        path = Path(checked.paths.output, f"plan_{checked.name}.png")
         draw_plan(plan, windows_a_step=step).savefig(path)
         print(f"picture: {path}")
 

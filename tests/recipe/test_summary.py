@@ -4,12 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from chaii.config import IngredientConfig, RecipeConfig, StageConfig
+from chaii.recipe.plan import make_plan
 from chaii.recipe.summary import (
     estimate_hours,
     padding_share,
+    summarise_ingredients,
     summarise_languages,
     summarise_plan,
 )
+from chaii.recipe.tokens import open_store
+from chaii.recipe.windows import slide
 
 
 @pytest.fixture(params=["in order", "mixed"])
@@ -93,3 +98,21 @@ def test_hours_grow_with_tokens_and_parameters():
     two = estimate_hours(2 * 10**9, encoder_millions=300)
     assert {gpu: pytest.approx(6 * hours) for gpu, hours in one.items()} == two
     assert one["h100"] < one["a100"] < one["t4_fp16"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_ingredients_tell_windows_before_sampling_and_the_share_kept(
+    share, tokenizers, make_examples, tmp_path
+):
+    context = "गंगा नदी की लंबाई है। " * 200
+    rows = [(f"कितनी {i}?", context + str(i), "लंबाई", context.index("लंबाई")) for i in range(30)]
+    store = open_store(make_examples(rows), tokenizers["wordpiece"], tmp_path)
+    ingredient = IngredientConfig("toy", 64, 16, negatives=share)
+    recipe = RecipeConfig(stages=[StageConfig([ingredient])])
+    arguments = {"stores": {"toy": store}, "rows": {"toy": np.arange(30)}}
+    plan = make_plan(recipe, **arguments, batch_size=8, seed=0)
+    line = summarise_ingredients(recipe, **arguments, plan=plan).iloc[0]
+    windows = slide(store, max_length=64, stride=16)
+    assert line["windows"] == len(windows)
+    assert line["negatives"] == (windows["start_token"] < 0).sum()
+    assert line["kept"] == pytest.approx(share, abs=0.01)

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from chaii.recipe.tokens import IntArray
+from chaii.config import RecipeConfig
+from chaii.recipe.tokens import IntArray, TokenStore
+from chaii.recipe.windows import slide
 
 # Tokens a second in training, for one million encoder parameters (embeddings not counted): divide
 # by a backbone's. The RTX 3090's is the winner's: XLM-R large, fp32, 285,951 windows padded to 384
@@ -52,6 +54,43 @@ def summarise_plan(plan: pd.DataFrame, *, batch_size: int, windows_per_step: int
             for name, rows in _by_stage(plan.assign(padded=padded, opens_step=opens_step))
         }
     ).T.astype({"windows": int, "steps": int, "tokens": int})
+
+
+def summarise_ingredients(
+    recipe: RecipeConfig,
+    stores: Mapping[str, TokenStore],
+    *,
+    rows: Mapping[str, IntArray],
+    plan: pd.DataFrame,
+) -> pd.DataFrame:
+    """One row an ingredient: its windows before sampling, and the share of negatives that is left.
+
+    `rows` are those of each corpus that may be trained on. ``kept`` compares the plan with all
+    negatives, so it also shows what `limit` leaves out.
+    """
+    lines = []
+    negative = plan[plan["start_token"] < 0].groupby(["stage", "corpus"], observed=True).size()
+    for number, stage in enumerate(recipe.stages):
+        for part in stage.ingredients:
+            windows = slide(
+                stores[part.corpus],
+                max_length=part.max_length,
+                stride=part.stride,
+                rows=rows[part.corpus],
+            )
+            negatives = int((windows["start_token"] < 0).sum())
+            left = negative.get((number, part.corpus), 0)
+            lines.append(
+                {
+                    "stage": number,
+                    "corpus": part.corpus,
+                    "length/stride": f"{part.max_length}/{part.stride}",
+                    "windows": len(windows),
+                    "negatives": negatives,
+                    "kept": left / negatives if negatives else 1.0,
+                }
+            )
+    return pd.DataFrame(lines)
 
 
 def summarise_languages(plan: pd.DataFrame, languages: Mapping[str, Sequence[str]]) -> pd.DataFrame:
