@@ -38,12 +38,8 @@ def main(config: DictConfig) -> None:
         print("\nshare of windows")
         print(pd.concat(mix).to_string(float_format="{:.1%}".format))
 
-        if backbone.encoder_millions:
-            tokens = counts.loc["all", "tokens"] / (1 - counts.loc["all", "padding"])
-            hours = summary.estimate_hours(tokens, encoder_millions=backbone.encoder_millions)
-            print("\nhours: " + ", ".join(f"{gpu} {value:.2g}" for gpu, value in hours.items()))
-        else:
-            print("\nhours: not known; they follow from backbone.encoder_millions")
+        tokens = counts.loc["all", "tokens"] / (1 - counts.loc["all", "padding"])
+        print("\n" + summary.format_hours(tokens, encoder_millions=backbone.encoder_millions))
 
         print("\nbefore sampling")
         stores, rows = prepared.stores, prepared.rows

@@ -147,10 +147,6 @@ def training_arguments(
     steps = min(steps, trainer.max_steps or steps)
     every = max(1, -(-steps // trainer.evaluations))
     precision = choose_precision(trainer.precision)
-    scored: dict[str, Any] = {"eval_strategy": "no"}
-    if score is not None:
-        scored = {"eval_strategy": "steps", "eval_steps": every, "load_best_model_at_end": True}
-        scored |= {"metric_for_best_model": "jaccard", "greater_is_better": True}
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=1,
@@ -178,5 +174,18 @@ def training_arguments(
         remove_unused_columns=False,
         report_to="none",
         disable_tqdm=False,
-        **scored,
+        **_scoring_arguments(score, every=every),
     )
+
+
+def _scoring_arguments(score: Score | None, *, every: int) -> dict[str, Any]:
+    """How often the model is scored, and by what its best weights are known."""
+    if score is None:
+        return {"eval_strategy": "no"}
+    return {
+        "eval_strategy": "steps",
+        "eval_steps": every,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "jaccard",
+        "greater_is_better": True,
+    }

@@ -37,8 +37,7 @@ def make_plan(
     Raises:
         ValueError: nothing to train on.
     """
-    parts: list[pd.DataFrame] = []
-    planned = 0
+    parts, planned = [], 0
     for number, stage in enumerate(recipe.stages):
         windows = _gather_stage(stage, stores, rows=rows, seeds=[seed, number])
         if stage.shuffle:
@@ -54,8 +53,9 @@ def make_plan(
         raise ValueError("recipe: its ingredients hold no window to train on")
     plan = pd.concat(parts, ignore_index=True)
     if recipe.mixed:
-        generator = np.random.default_rng(seed)
-        plan = _shuffle_by_length(plan, batch_size=batch_size, head=0, generator=generator)
+        plan = _shuffle_by_length(
+            plan, batch_size=batch_size, head=0, generator=np.random.default_rng(seed)
+        )
     return plan.assign(corpus=pd.Categorical(plan["corpus"], categories=sorted(stores)))
 
 

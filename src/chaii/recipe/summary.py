@@ -117,7 +117,7 @@ def _padded_lengths(length: IntArray, *, batch_size: int) -> IntArray:
     return np.maximum.reduceat(length, first)[np.arange(len(length)) // batch_size]
 
 
-def estimate_hours(tokens: int, *, encoder_millions: float) -> dict[str, float]:
+def estimate_hours(tokens: float, *, encoder_millions: float) -> dict[str, float]:
     """Hours to train on `tokens` (padding counted) on each GPU there is a speed for.
 
     Source: the winner's own hours for the RTX 3090; vendors' rates at 40 % for the others.
@@ -129,3 +129,14 @@ def estimate_hours(tokens: int, *, encoder_millions: float) -> dict[str, float]:
         gpu: tokens * encoder_millions / rate / 3600
         for gpu, rate in _MILLION_PARAMETER_TOKENS.items()
     }
+
+
+def format_hours(tokens: float, *, encoder_millions: float | None) -> str:
+    """The hours of `estimate_hours` in words, with where they come from."""
+    if encoder_millions is None:
+        return "hours: not known; they follow from backbone.encoder_millions"
+    hours = estimate_hours(tokens, encoder_millions=encoder_millions)
+    shown = ", ".join(f"{gpu} {value:.2g}" for gpu, value in hours.items())
+    return (
+        f"hours: {shown}\nthe RTX 3090 by the winner's own speed, others by 40 % of vendors' rates"
+    )
