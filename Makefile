@@ -6,10 +6,12 @@ READY := $(VENV)/.ready
 DEMO := demo_muril,demo_xlmr,demo_rembert
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check clean
+BENCHMARKS := startup prepare scale feeding padding decode train infer
+GPU_BENCHMARKS := train_gpu infer_gpu
+.PHONY: help setup demo test check bench bench-gpu clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -31,5 +33,13 @@ check: $(READY) ## Lint, check the format and the types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: $(READY) ## Measure this project against the standard ways (CPU), into benchmarks/README.md
+	@for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	$(BIN)/python benchmarks/table.py
+
+bench-gpu: $(READY) ## The same on one GPU
+	@for name in $(GPU_BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	$(BIN)/python benchmarks/table.py
+
 clean: ## Remove the virtual environment and all that the demo made
-	rm -rf $(VENV) data/demo data/tokens data/runs/demo_* data/predictions/demo_* submissions/demo*
+	rm -rf $(VENV) data/demo data/tokens data/runs/demo_* data/predictions/demo_* submissions/demo* submissions/method/demo.yaml

@@ -1,10 +1,17 @@
 """The ensemble: scores out of fold, cached logits, a valid submission."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
-from chaii import committee
-from chaii.committee import answer_out_of_fold, gather_members
+from chaii import members
+from chaii.answer.decode import decode_answers
+from chaii.committee import make_submission
+from chaii.config_method import MethodConfig
+from chaii.config_rules import ConfigError
+from chaii.members import gather_members, hear_held_out
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +61,16 @@ def test_a_blend_of_disjoint_folds_is_their_mean(submission):
 
 def test_one_run_alone_answers_exactly_as_it_did_out_of_fold(three_backbones, ensemble_config):
     config = ensemble_config(three_backbones, "blend.members=[demo_xlmr]")
-    members = gather_members(config)["tiny_xlmr"]
-    answered = answer_out_of_fold(members, three_backbones / "tokens")
-    oof = pd.concat([member.run.read_oof() for member in members]).set_index("id")["prediction"]
-    ours = pd.Series(list(answered.answers["prediction"]), index=answered.examples["id"])
+    group = gather_members(config).voices["tiny_xlmr"]
+    examples, voice = hear_held_out(group, config)
+    oof = pd.concat([member.run.read_oof() for member in group]).set_index("id")["prediction"]
+    ours = pd.Series(list(decode_answers(voice)["prediction"]), index=examples["id"])
     assert ours.sort_index().to_dict() == oof.sort_index().to_dict()
 
 
 def test_logits_are_predicted_once(submission, three_backbones, ensemble_demo, monkeypatch):
     before = submission.read_bytes()
-    monkeypatch.setattr(committee, "predict_logits", lambda *_, **__: pytest.fail("predicted"))
+    monkeypatch.setattr(members, "predict_logits", lambda *_, **__: pytest.fail("predicted"))
     assert ensemble_demo(three_backbones).read_bytes() == before
 
 
@@ -129,3 +136,165 @@ def test_runs_that_held_nothing_out_are_ensembled_unscored(train_demo, ensemble_
     path = ensemble_demo(tmp_path, "blend.members=[demo_muril,demo_xlmr]")
     assert len(read(path)) == 40
     assert pd.read_csv(path.with_name("demo_scores.csv")).empty
+
+
+@pytest.mark.parametrize("method", ["vote", "fusion", "auto"])
+def test_an_ensemble_of_one_run_is_that_run(three_backbones, ensemble_demo, method):
+    path = ensemble_demo(
+        three_backbones, "blend.members=[demo_xlmr]", f"blend.name=one_{method}", f"method={method}"
+    )
+    plain = ensemble_demo(
+        three_backbones,
+        "blend.members=[demo_xlmr]",
+        "blend.name=one",
+        "method.voice=tiny_xlmr",
+        "method.kind=single",
+    )
+    assert path.read_bytes() == plain.read_bytes()
+
+
+@pytest.mark.parametrize("method", ["fusion", "auto"])
+def test_the_order_of_members_changes_no_method(three_backbones, ensemble_demo, method):
+    names = ["demo_muril", "demo_xlmr", "demo_rembert"]
+    paths = [
+        ensemble_demo(
+            three_backbones,
+            f"blend.members=[{','.join(order)}]",
+            f"blend.name={method}{place}",
+            f"method={method}",
+        )
+        for place, order in enumerate((names, names[::-1]))
+    ]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_thin_evidence_is_said_and_changes_nothing(
+    submission, three_backbones, ensemble_demo, capsys
+):
+    path = ensemble_demo(three_backbones, "method=auto", "blend.name=thin")
+    assert path.read_bytes() == submission.read_bytes()
+    assert "40 held-out rows, fewer than search.min_rows=200: the evidence is too thin" in (
+        capsys.readouterr().out
+    )
+
+
+def test_the_chosen_method_can_be_taken_by_hand(three_backbones, ensemble_demo, ensemble_config):
+    chosen = ensemble_demo(three_backbones, "method=auto", "blend.name=chosen", "search.min_rows=9")
+    written = OmegaConf.load(chosen.parent / "method/chosen.yaml")
+    schema = OmegaConf.structured(MethodConfig)
+    again = OmegaConf.to_object(OmegaConf.merge(schema, written))
+    config = replace(ensemble_config(three_backbones, "blend.name=by_hand"), method=again)
+    assert make_submission(config).read_bytes() == chosen.read_bytes()
+
+
+def test_every_methods_score_has_its_interval(three_backbones, ensemble_demo):
+    path = ensemble_demo(three_backbones, "method=auto", "blend.name=table", "search.min_rows=9")
+    trials = pd.read_csv(path.with_name("table_methods.csv"))
+    assert {"vote, sum", "fusion, softmax", "tiny_muril, sigmoid", "auto, nested"} <= set(
+        trials["method"]
+    )
+    for name in ("", "gain_"):
+        middle = trials["gain" if name else "jaccard"]
+        assert (trials[f"{name}low"] <= middle + 1e-12).all()
+        assert (middle <= trials[f"{name}high"] + 1e-12).all()
+    rules = pd.read_csv(path.with_name("table_rules.csv"))
+    assert set(rules["voice"]) == {"tiny_muril", "tiny_xlmr", "tiny_rembert", "fusion"}
+
+
+def test_held_out_answers_are_stored_with_what_each_voter_said(submission):
+    oof = pd.read_parquet(submission.with_name("demo_oof.parquet"))
+    assert len(oof) == 40
+    for row in oof.itertuples():
+        assert [part["name"] for part in row.members] != []
+        for part in row.members:
+            assert row.context[part["start_char"] : part["end_char"]] == part["prediction"]
+
+
+def test_runs_may_vote_instead_of_backbones(three_backbones, ensemble_demo):
+    path = ensemble_demo(
+        three_backbones,
+        "blend.members=[demo_muril,demo_xlmr]",
+        "blend.voters=runs",
+        "blend.name=runs",
+        "blend.test=null",
+    )
+    scores = pd.read_csv(path)
+    assert scores[scores["kind"] == "blend"]["name"].tolist() == ["demo_muril", "demo_xlmr"]
+
+
+def test_the_n_best_answers_are_written_where_asked(three_backbones, ensemble_demo):
+    path = ensemble_demo(three_backbones, "n_best=3", "blend.name=ranked")
+    best = pd.read_csv(path.with_name("ranked_nbest.csv"), keep_default_na=False)
+    assert best.groupby(["voice", "id"])["rank"].max().unique().tolist() == [2]
+    assert (best.groupby(["voice", "id"])["score"].diff().dropna() <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("method.kind=single", "method.voice=None: set it where method.kind is single"),
+        ("+method.weights.x=-1", "method.weights.x=-1.0: must not be negative"),
+        ("+blend.weights.gone=2", "blend.weights.gone: no member"),
+        ("method.decode.max_words=0", "method.decode.max_words=0: must be at least 1"),
+        ("search.folds=1", "search.folds=1: must be at least 2"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(ensemble_config, tmp_path, override, message):
+    with pytest.raises(ConfigError, match=message):
+        ensemble_config(tmp_path, override)
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """Paths that know the trained runs, and no cached prediction."""
+    return (f"paths.predictions={tmp_path}/predictions", f"paths.submissions={tmp_path}/out")
+
+
+def test_a_generous_budget_changes_no_answer(submission, three_backbones, ensemble_demo, fresh):
+    assert ensemble_demo(three_backbones, *fresh, "budget=60").read_bytes() == (
+        submission.read_bytes()
+    )
+
+
+def test_a_budget_of_nothing_leaves_a_valid_submission(
+    three_backbones, ensemble_demo, fresh, capsys
+):
+    path = ensemble_demo(three_backbones, *fresh, "budget=0.000001")
+    expected = read(three_backbones / "demo/chaii/test.csv")
+    assert list(read(path)["id"]) == list(expected["id"])
+    assert "40 answers by 0 of 6 members" in capsys.readouterr().out
+
+
+def test_members_that_would_overrun_the_budget_are_left_out(
+    three_backbones, ensemble_demo, fresh, monkeypatch, capsys
+):
+    def estimate(member, *_):
+        return 1e6 if member.run.name == "demo_xlmr" else 0.001
+
+    monkeypatch.setattr(members.Member, "estimate", estimate)
+    path = ensemble_demo(three_backbones, *fresh, "budget=10")
+    assert "40 answers by 4 of 6 members" in capsys.readouterr().out
+    others = ensemble_demo(
+        three_backbones, *fresh, "blend.members=[demo_muril,demo_rembert]", "blend.name=others"
+    )
+    assert path.read_bytes() == others.read_bytes()
+
+
+def test_a_killed_ensemble_leaves_the_submission_of_those_heard(
+    three_backbones, ensemble_demo, fresh, monkeypatch
+):
+    predict = members.Member.predict
+
+    def die_at_the_second(member, *arguments):
+        if member.run.name == "demo_xlmr":
+            raise KeyboardInterrupt
+        return predict(member, *arguments)
+
+    monkeypatch.setattr(members.Member, "predict", die_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        ensemble_demo(three_backbones, *fresh, "budget=60", "blend.name=killed")
+    monkeypatch.undo()
+    path = ensemble_demo(three_backbones, *fresh, "blend.members=[demo_muril]", "blend.name=alone")
+    killed = read(path.with_name("killed.csv"))
+    assert list(killed["id"]) == list(read(path)["id"])
+    assert (killed["PredictionString"] != "").any()

@@ -30,8 +30,8 @@ def compose_for(path):
     if group == ".":
         config = compose_config(name)
         return check_ensemble(config) if name == "ensemble" else check_train(config)
-    if group == "blend":
-        return check_ensemble(compose_config("ensemble", f"blend={name}"))
+    if group in ("blend", "method"):
+        return check_ensemble(compose_config("ensemble", f"{group}={name}"))
     if group == "corpora/hub":
         return check_train(compose_config("train", f"corpora=[hub/{name}]", *only_corpus(name)))
     if group == "corpora":
@@ -70,7 +70,7 @@ def validate_first(path):
 
 
 def test_the_number_of_configuration_files_is_known():
-    assert len(YAML_FILES) == 80
+    assert len(YAML_FILES) == 84
 
 
 @pytest.mark.parametrize("path", YAML_FILES, ids=str)

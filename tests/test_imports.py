@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "chaii"
-BASE = {"chaii.config", "chaii.config_corpora", "chaii.config_rules"}
+BASE = {f"chaii.{name}" for name in ("config", "config_corpora", "config_method", "config_rules")}
 MAY_IMPORT = {
     "config_corpora": set(),
-    "config": {"chaii.config_corpora"},
-    "config_rules": {"chaii.config", "chaii.config_corpora"},
+    "config_method": set(),
+    "config": {"chaii.config_corpora", "chaii.config_method"},
+    "config_rules": BASE,
     "runs": BASE,
     "corpus": BASE | {"chaii.corpus"},
     "recipe": BASE | {"chaii.corpus", "chaii.recipe"},
@@ -18,7 +19,12 @@ MAY_IMPORT = {
     "answer": BASE | {"chaii.corpus", "chaii.recipe", "chaii.answer"},
 }
 ROOMS = BASE | {f"chaii.{room}" for room in ("corpus", "recipe", "model", "answer", "runs")}
-MAY_IMPORT |= {"judge": ROOMS, "fold": ROOMS | {"chaii.judge"}, "committee": ROOMS, "plots": set()}
+MAY_IMPORT |= {"voices": ROOMS, "report": ROOMS, "plots": set()}
+ROOMS |= {"chaii.voices"}
+MAY_IMPORT |= {"judge": ROOMS, "fold": ROOMS | {"chaii.judge"}}
+MAY_IMPORT |= {"budget": set(), "members": ROOMS}
+MAY_IMPORT |= {"answering": ROOMS | {"chaii.budget", "chaii.members"}}
+MAY_IMPORT |= {"committee": ROOMS | {"chaii.answering", "chaii.budget", "chaii.members"}}
 FILES = [path for path in SOURCE.rglob("*.py") if path.name != "__init__.py"]
 
 

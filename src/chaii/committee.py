@@ -2,209 +2,165 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from datasets import Dataset, concatenate_datasets
-from numpy.typing import NDArray
-from omegaconf import DictConfig
-from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+from datasets import Dataset
+from omegaconf import OmegaConf
 
-from chaii.answer.blending import blend_logits, select_rows
-from chaii.answer.decode import ContextLogits, decode_answers, merge_windows
-from chaii.answer.scoreboard import Answered, Key, example_keys, tabulate_scores, vote_shared
-from chaii.answer.submission import flatten_whitespace, write_submission
-from chaii.answer.voting import vote
+from chaii.answer.decode import Voice, decode_answers
+from chaii.answer.metrics import score_answers
+from chaii.answer.panel import Panel
+from chaii.answer.scoreboard import example_keys, tabulate_oof, tabulate_scores
+from chaii.answer.selection import Truth, choose_method, describe_method
+from chaii.answering import answer_test
+from chaii.budget import Budget
 from chaii.config import EnsembleConfig
+from chaii.config_method import MethodConfig, MethodKind
 from chaii.corpus.demo import write_demo_corpora
 from chaii.corpus.readers import read_corpus
-from chaii.model.inference import predict_logits
-from chaii.recipe.template import fingerprint_tokenizer
-from chaii.recipe.tokens import TokenStore, open_store
-from chaii.recipe.windows import slide
-from chaii.runs import Prediction, RunFolder, find_runs
+from chaii.members import Ensemble, gather_members, hear_held_out
 
 
-@dataclass(frozen=True)
-class Member:
-    """One finished fold of one run."""
+@dataclass(frozen=True, eq=False)
+class Hearing:
+    """What all voices say of the rows that all of them held out."""
 
-    run: RunFolder
-    config: DictConfig
+    examples: Dataset
+    panel: Panel
 
-    @property
-    def name(self) -> str:
-        """Run and fold, as the score table shows them."""
-        return f"{self.run.name}/{self.run.fold}"
-
-    @cached_property
-    def tokenizer(self) -> Any:
-        """The tokenizer the run was trained with."""
-        return AutoTokenizer.from_pretrained(self.run.model)
-
-    def predict(self, test: Dataset, config: EnsembleConfig) -> Prediction:
-        """Logits of the test rows: from the cache if this very model has seen these very rows."""
-        recipe = self.config.recipe
-        lengths = recipe.predict_max_length, recipe.predict_stride
-        key = hashlib.blake2b(repr(lengths).encode(), digest_size=10)
-        key.update(self.run.metrics.read_bytes())
-        key.update(repr([test["id"][:], test["question"][:], test["context"][:]]).encode())
-        cache = Path(config.paths.predictions) / self.name / key.hexdigest()
-        if not cache.is_dir():
-            store = open_store(test, self.tokenizer, Path(config.paths.tokens))
-            windows = slide(store, max_length=lengths[0], stride=lengths[1])
-            model = AutoModelForQuestionAnswering.from_pretrained(self.run.model)
-            logits = predict_logits(
-                model.to("cuda" if torch.cuda.is_available() else "cpu"),
-                windows,
-                store,
-                batch_size=config.predict_batch_size,
-                precision=config.precision,
-            )
-            Prediction(test, windows, *logits).save(cache)
-        return Prediction.load(cache)
+    def scores(self, answers: pd.DataFrame) -> dict[str, object]:
+        """What `score_answers` says of answers to these rows."""
+        golds, languages = self.examples["answer_text"][:], self.examples["language"][:]
+        return score_answers(list(answers["prediction"]), golds, languages)
 
 
 def make_submission(config: EnsembleConfig) -> Path:
-    """Score the runs out of fold, answer the test file, and write the submission.
+    """Score the runs out of fold, choose how to answer, answer the test file, write the submission.
+
+    Everything lies beside the submission, whose path is returned: ``<blend>_scores.csv``, the
+    method in ``method/<blend>.yaml``, answers of held-out rows in ``<blend>_oof.parquet``. Without
+    a test file that is all, and the path is that of the scores.
 
     Raises:
         FileNotFoundError: a member has no finished fold.
-        ValueError: the test file cannot be read, or two runs of a backbone differ in tokenizer.
+        ValueError: the test file cannot be read, two runs of a backbone differ in tokenizer, or
+            the method names a voice that is not there.
     """
-    backbones = gather_members(config)
+    budget = Budget(config.budget)
+    test = read_test(config)
+    ensemble = gather_members(config)
+    held = {
+        name: heard
+        for name, members in ensemble.voices.items()
+        if (heard := hear_held_out(members, config))
+    }
+    lines = score_members(ensemble, held, config)
+    method = dataclasses.replace(config.method, ranking=rank_voters(ensemble, lines, config))
+    hearing = share_rows(ensemble, held)
+    folder = Path(config.paths.submissions)
+    folder.mkdir(parents=True, exist_ok=True)
+    if hearing:
+        method, answers, title = decide(hearing, method, config)
+        lines.append((config.method.kind.value, title, hearing.scores(answers)))
+        oof = tabulate_oof(hearing.examples, answers, hearing.panel, method)
+        oof.to_parquet(folder / f"{config.blend.name}_oof.parquet")
+    elif method.kind is MethodKind.auto:
+        print("method=auto: no row was held out by every voter; keeping the vote")
+        method = dataclasses.replace(method, kind=MethodKind.vote)
+    scores = tabulate_scores(lines)
+    print(scores.to_string(index=False, float_format="{:.4f}".format))
+    scores.to_csv(path := folder / f"{config.blend.name}_scores.csv", index=False)
+    write_method(folder / "method" / f"{config.blend.name}.yaml", method)
+    if test is None:
+        return path
+    return answer_test(test, ensemble, method, config=config, budget=budget)
+
+
+def read_test(config: EnsembleConfig) -> Dataset | None:
+    """The rows to answer, None where the blend has none; writes the demo's if it is asked for."""
+    if config.blend.test is None:
+        return None
     if Path(config.blend.test.path).is_relative_to(config.paths.demo):
         write_demo_corpora(Path(config.paths.demo))
-    test, _ = read_corpus("test", config.blend.test)
-
-    tokens = Path(config.paths.tokens)
-    blends = {name: answer_out_of_fold(members, tokens) for name, members in backbones.items()}
-    scores = score_all(backbones, {name: blend for name, blend in blends.items() if blend})
-    print(scores.to_string(index=False, float_format="{:.4f}".format))
-    ranking = rank_backbones(scores, list(backbones))
-
-    answers = {}
-    for name, members in backbones.items():
-        predictions = [member.predict(test, config) for member in members]
-        answers[name] = answer_blend(predictions, test, members[0], tokens)
-    voted = vote(answers, contexts=list(test["context"]), ranking=ranking)
-    voted = voted.assign(prediction=voted["prediction"].map(flatten_whitespace))
-    folder = Path(config.paths.submissions)
-    path = write_submission(
-        folder / f"{config.blend.name}.csv", voted, expected_ids=list(test["id"])
-    )
-    scores.to_csv(folder / f"{config.blend.name}_scores.csv", index=False)
-    print(f"{path}: {len(voted)} answers")
-    return path
+    return read_corpus("test", config.blend.test)[0]
 
 
-def gather_members(config: EnsembleConfig) -> dict[str, list[Member]]:
-    """Finished folds of all runs, grouped by backbone, in the order the blend names them."""
-    backbones: dict[str, list[Member]] = {}
-    for name in config.blend.members:
-        for run in find_runs(Path(config.paths.runs), name):
-            member = Member(run, run.read_config())
-            backbones.setdefault(member.config.backbone.name, []).append(member)
-    for backbone, members in backbones.items():
-        prints = {fingerprint_tokenizer(member.tokenizer) for member in members}
-        if len(prints) > 1:
-            names = ", ".join(member.name for member in members)
-            raise ValueError(f"backbone {backbone}: {names} do not share a tokenizer")
-    return backbones
-
-
-def answer_blend(
-    predictions: Sequence[Prediction], examples: Dataset, member: Member, tokens: Path
-) -> pd.DataFrame:
-    """Average the logits of one backbone's predictions of the same examples, and decode them."""
-    store = open_store(examples, member.tokenizer, tokens)
-    logits = blend_logits([_lay_out(prediction, store) for prediction in predictions])
-    return _decode(logits, examples, store, member)
-
-
-def answer_out_of_fold(members: Sequence[Member], tokens: Path) -> Answered | None:
-    """Answer each row with the mean logits of the folds that held it out; None without any.
-
-    Folds of several runs may differ: rows are grouped by the set of members that held them out.
-    """
-    judged = [member for member in members if member.run.logits.is_dir()]
-    predictions = [Prediction.load(member.run.logits) for member in judged]
-    stores = [open_store(p.examples, members[0].tokenizer, tokens) for p in predictions]
-    laid = [_lay_out(*pair) for pair in zip(predictions, stores, strict=True)]
-
-    answered = []
-    for holders, rows in _group_by_holders([p.examples for p in predictions]).items():
-        parts = [select_rows(laid[n], rows[:, i]) for i, n in enumerate(holders)]
-        first = holders[0]
-        examples, store = predictions[first].examples.select(rows[:, 0]), stores[first]
-        answers = _decode(blend_logits(parts), examples, store.select(rows[:, 0]), members[0])
-        answered.append(Answered(examples, answers))
-    if not answered:
-        return None
-    return Answered(
-        concatenate_datasets([part.examples for part in answered]),
-        pd.concat([part.answers for part in answered], ignore_index=True),
-    )
-
-
-def score_all(
-    backbones: Mapping[str, Sequence[Member]], blends: Mapping[str, Answered]
-) -> pd.DataFrame:
-    """One row for every member, every backbone's blend, and the vote on the rows all have held out.
-
-    Each is scored on the rows it held out, so compare scores only where ``rows`` agree.
-    """
-    members = [member for group in backbones.values() for member in group]
-    metrics = [(member.name, member.run.read_metrics()) for member in members]
+def score_members(
+    ensemble: Ensemble, held: Mapping[str, tuple[Dataset, Voice]], config: EnsembleConfig
+) -> list[tuple[str, str, dict[str, object]]]:
+    """Kind, name and scores of every member and every voice, each on the rows it held out."""
+    metrics = [(member.name, member.run.read_metrics()) for member in ensemble.members]
     lines = [("member", name, scores) for name, scores in metrics if "jaccard" in scores]
-    lines += [("blend", name, answered.scores()) for name, answered in blends.items()]
-    if blends and (voted := vote_shared(blends)):
-        lines.append(("vote", " + ".join(blends), voted.scores()))
-    return tabulate_scores(lines)
+    for name, (examples, voice) in held.items():
+        answers = decode_answers(voice, decoding=config.method.decode)
+        golds, languages = examples["answer_text"][:], examples["language"][:]
+        scores = score_answers(list(answers["prediction"]), golds, languages)
+        lines.append(("blend", name, scores))
+    return lines
 
 
-def rank_backbones(scores: pd.DataFrame, backbones: Sequence[str]) -> list[str]:
-    """Backbones by out-of-fold Jaccard, best first; unscored ones follow in the order given."""
-    blends = scores[scores["kind"] == "blend"].set_index("name")["jaccard"]
-    return sorted(backbones, key=lambda name: -blends.get(name, -np.inf))
+def rank_voters(
+    ensemble: Ensemble, lines: list[tuple[str, str, dict[str, object]]], config: EnsembleConfig
+) -> list[str]:
+    """Voters as ranked by hand, then by out-of-fold Jaccard, best first, then as they are named."""
+    jaccard = {name: scores["jaccard"] for kind, name, scores in lines if kind == "blend"}
+    by_hand = [name for name in config.method.ranking if name in ensemble.voters]
+    others = [name for name in ensemble.voters if name not in by_hand]
+    return by_hand + sorted(others, key=lambda name: -float(str(jaccard.get(name, "-inf"))))
 
 
-def _group_by_holders(examples: Sequence[Dataset]) -> dict[tuple[int, ...], NDArray[np.int64]]:
-    """For each set of members that hold the same rows: ``(rows, members)`` row numbers in each."""
-    places: dict[Key, list[tuple[int, int]]] = {}
-    for number, held in enumerate(examples):
-        for row, key in enumerate(example_keys(held)):
-            places.setdefault(key, []).append((number, row))
-    groups: dict[tuple[int, ...], list[list[int]]] = {}
-    for place in places.values():
-        groups.setdefault(tuple(n for n, _ in place), []).append([row for _, row in place])
-    return {holders: np.array(rows) for holders, rows in groups.items()}
+def share_rows(ensemble: Ensemble, held: Mapping[str, tuple[Dataset, Voice]]) -> Hearing | None:
+    """The rows that every voice has held out, in the order of their keys; None without any."""
+    if set(held) != set(ensemble.voices):
+        return None
+    places = {
+        name: {key: row for row, key in enumerate(example_keys(examples))}
+        for name, (examples, _) in held.items()
+    }
+    shared = sorted(set.intersection(*(set(known) for known in places.values())))
+    if not shared:
+        return None
+    rows = {name: np.array([known[key] for key in shared]) for name, known in places.items()}
+    voices = {name: voice.select(rows[name]) for name, (_, voice) in held.items()}
+    first = ensemble.voters[0]
+    examples = held[first][0].select(rows[first])
+    return Hearing(examples, Panel(voices, voters=ensemble.voters))
 
 
-def _lay_out(prediction: Prediction, store: TokenStore) -> ContextLogits:
-    return merge_windows(
-        prediction.windows,
-        prediction.start_logits,
-        prediction.end_logits,
-        lengths=store.context_lengths(),
-    )
+def decide(
+    hearing: Hearing, method: MethodConfig, config: EnsembleConfig
+) -> tuple[MethodConfig, pd.DataFrame, str]:
+    """The method to answer with, its answers to the held-out rows, and what these are called.
+
+    Where it is chosen here, these are the answers of the nested folds: no row's answer comes from
+    a choice that has seen the row.
+    """
+    if method.kind is not MethodKind.auto:
+        return method, hearing.panel.answer(method), describe_method(method)
+    truth = Truth(golds=hearing.examples["answer_text"][:], groups=hearing.examples["context"][:])
+    base = dataclasses.replace(method, kind=MethodKind.vote)
+    chosen = choose_method(hearing.panel, truth, base=base, search=config.search)
+    folder, name = Path(config.paths.submissions), config.blend.name
+    for table, title in ((chosen.trials, "methods"), (chosen.rules, "rules")):
+        print(table.to_string(index=False, float_format="{:.4f}".format), end="\n\n")
+        table.to_csv(folder / f"{name}_{title}.csv", index=False)
+    if chosen.nested is None:
+        print(
+            f"{len(truth.golds)} held-out rows, fewer than search.min_rows="
+            f"{config.search.min_rows}: the evidence is too thin; keeping the default"
+        )
+        return chosen.method, hearing.panel.answer(chosen.method), describe_method(chosen.method)
+    print(f"chosen: {describe_method(chosen.method)}")
+    return chosen.method, chosen.nested, "nested folds"
 
 
-def _decode(
-    logits: ContextLogits, examples: Dataset, store: TokenStore, member: Member
-) -> pd.DataFrame:
-    return decode_answers(
-        logits,
-        ids=list(examples["id"]),
-        contexts=list(examples["context"]),
-        offsets=store.offsets,
-        offset_start=store.text_start[store.context],
-        max_tokens=member.config.trainer.max_answer_tokens,
-    )
+def write_method(path: Path, method: MethodConfig) -> None:
+    """Write how the test rows are answered, to be taken by hand another time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = f"# python scripts/ensemble.py --config-dir {path.parents[1]} method={path.stem} …\n"
+    path.write_text(head + OmegaConf.to_yaml(OmegaConf.structured(method)))

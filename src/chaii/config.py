@@ -12,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from chaii.config_corpora import CorporaConfig, CorpusConfig
+from chaii.config_method import MethodConfig, SearchConfig, Voters
 
 
 class FoldScheme(Enum):
@@ -21,6 +22,14 @@ class FoldScheme(Enum):
     grouped = "grouped"  # by language, an article in all its languages on one side
 
 
+class OnLeak(Enum):
+    """What is done about texts to train on that are also, or nearly, held-out ones."""
+
+    report = "report"  # print them
+    drop = "drop"  # and do not train on rows whose context, or question and answer, leaks
+    fail = "fail"  # stop where `drop` would drop
+
+
 class Precision(Enum):
     """Number format of the forward and backward pass."""
 
@@ -28,6 +37,7 @@ class Precision(Enum):
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
+    int8 = "int8"  # linear layers in 8-bit whole numbers: to predict on a CPU
 
 
 class TokenizerKind(Enum):
@@ -60,6 +70,7 @@ class FoldsConfig:
     count: int = 3  # 1 holds out every row of the validated corpora
     scheme: FoldScheme = FoldScheme.stratified
     seed: int = 2021
+    on_leak: OnLeak = OnLeak.report
 
 
 @dataclass
@@ -174,7 +185,9 @@ class BlendConfig:
 
     name: str = MISSING  # hence of its submission
     members: list[str] = MISSING  # run names; every finished fold of a run takes part
-    test: CorpusConfig = MISSING
+    test: CorpusConfig | None = None  # None: score out of fold only
+    voters: Voters = Voters.backbones
+    weights: dict[str, float] = field(default_factory=dict)  # of runs inside a backbone; else 1
 
 
 @dataclass
@@ -182,6 +195,10 @@ class EnsembleConfig:
     """All of ``scripts/ensemble.py``."""
 
     blend: BlendConfig = MISSING
+    method: MethodConfig = MISSING
+    search: SearchConfig = MISSING
+    budget: float | None = None  # minutes the whole may take; None: as long as it takes
+    n_best: int = 0  # answers of each voice to write beside the submission, best first; 0: none
     predict_batch_size: int = 32  # windows
     precision: Precision = Precision.auto
     paths: PathsConfig = MISSING

@@ -37,6 +37,18 @@ class Unanswerable(Enum):
     drop = "drop"  # counted in the report
 
 
+class Labels(Enum):
+    """Which occurrences of an answer a corpus is trained on; scores are by text alone.
+
+    `evidence` and `all` are for corpora whose answer_start is always the first textual match, as
+    the competition's; where people marked the place, `first` is nearer the truth.
+    """
+
+    first = "first"  # as given
+    evidence = "evidence"  # the one whose surroundings best match the question
+    all = "all"  # every one: the loss is of the sum of their probabilities
+
+
 @dataclass
 class HubConfig:
     """Which part of a Hub data set is read, and how its columns are named."""
@@ -62,6 +74,8 @@ class CorpusConfig:
     on_error: OnError = OnError["raise"]  # skip: faulty rows are counted; JSON lines and Hub only
     hub: HubConfig | None = None  # set where format is hub, and nowhere else
     keep_ids: str | None = None  # file of the ids to read, as scripts/filter_questions.py writes it
+    labels: Labels = Labels.first
+    labels_file: str | None = None  # places as scripts/relabel.py writes them; wins over labels
     description: str = ""  # what the corpus is
     source: str = ""  # where the corpus is published
     licence: str = ""

@@ -9,7 +9,8 @@ from typing import TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from chaii.config import BackboneConfig, EnsembleConfig, RecipeConfig, TrainConfig
+from chaii.config import BackboneConfig, EnsembleConfig, Precision, RecipeConfig, TrainConfig
+from chaii.config_method import MethodConfig, MethodKind
 
 _Schema = TypeVar("_Schema", TrainConfig, EnsembleConfig)
 
@@ -41,12 +42,12 @@ def check_ensemble(config: DictConfig) -> EnsembleConfig:
     """Turn what Hydra composed into an `EnsembleConfig`, or say what cannot work.
 
     Raises:
-        ConfigError: no member, or one named twice.
+        ConfigError: a rule across fields is broken; names the key, the value and the rule.
     """
     ensemble = _to_object(config, EnsembleConfig)
-    members = ensemble.blend.members
-    if not members or len(set(members)) < len(members):
-        raise ConfigError(f"blend.members={members}: name at least one run, and each once")
+    problems = [*_check_blend(ensemble), *_check_method(ensemble.method), *_check_search(ensemble)]
+    if problems:
+        raise ConfigError("; ".join(problems))
     return ensemble
 
 
@@ -131,6 +132,8 @@ def _check_recipe(recipe: RecipeConfig) -> Iterator[str]:
 
 def _check_trainer(train: TrainConfig) -> Iterator[str]:
     trainer = train.trainer
+    if trainer.precision is Precision.int8:
+        yield "trainer.precision=int8: predicts only; train in fp32 or bf16"
     windows = train.backbone.windows_per_step
     if windows < 1 or windows % max(1, trainer.batch_size):
         yield (
@@ -140,3 +143,38 @@ def _check_trainer(train: TrainConfig) -> Iterator[str]:
     for name in ("batch_size", "predict_batch_size", "evaluations", "max_answer_tokens"):
         if getattr(trainer, name) < 1:
             yield f"trainer.{name}={getattr(trainer, name)}: must be at least 1"
+
+
+def _check_blend(ensemble: EnsembleConfig) -> Iterator[str]:
+    blend = ensemble.blend
+    if not blend.members or len(set(blend.members)) < len(blend.members):
+        yield f"blend.members={blend.members}: name at least one run, and each once"
+    for run, weight in blend.weights.items():
+        if run not in blend.members:
+            yield f"blend.weights.{run}: no member ({', '.join(blend.members)})"
+        if not weight >= 0:
+            yield f"blend.weights.{run}={weight}: must not be negative"
+    if ensemble.budget is not None and not ensemble.budget > 0:
+        yield f"budget={ensemble.budget}: must be above 0 minutes"
+    if ensemble.n_best < 0:
+        yield f"n_best={ensemble.n_best}: must not be negative"
+
+
+def _check_method(method: MethodConfig) -> Iterator[str]:
+    if (method.kind is MethodKind.single) != (method.voice is not None):
+        yield f"method.voice={method.voice}: set it where method.kind is single, and only there"
+    for name in ("max_tokens", "max_words"):
+        value = getattr(method.decode, name)
+        if value is not None and value < 1:
+            yield f"method.decode.{name}={value}: must be at least 1"
+    no_null = method.kind in (MethodKind.fusion, MethodKind.auto)
+    if no_null and method.decode.null_threshold is not None:
+        yield "method.decode.null_threshold: only where method.kind is vote or single"
+    for voter, weight in method.weights.items():
+        if not weight >= 0:
+            yield f"method.weights.{voter}={weight}: must not be negative"
+
+
+def _check_search(ensemble: EnsembleConfig) -> Iterator[str]:
+    if ensemble.search.folds < 2:
+        yield f"search.folds={ensemble.search.folds}: must be at least 2"

@@ -16,9 +16,11 @@ from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, set_seed
 
-from chaii.config import TrainConfig
+from chaii.config import OnLeak, TrainConfig
+from chaii.config_corpora import Labels
 from chaii.corpus.demo import write_demo_corpora
 from chaii.corpus.folds import assign_folds, split_fold
+from chaii.corpus.leaks import count_leaks, find_leaks, format_leaks, list_leaking_rows
 from chaii.corpus.readers import find_sources, read_corpus
 from chaii.corpus.reports import format_reports
 from chaii.judge import Judge, format_scores
@@ -43,6 +45,7 @@ class Prepared:
     held_out: Dataset | None
     tokenizer: Any
     stores: dict[str, TokenStore]
+    leaks: dict[str, Any]  # into the held-out rows: counts for the metrics
 
     def make_plan(self, seed: int) -> pd.DataFrame:
         """The recipe, made real with this seed."""
@@ -86,7 +89,7 @@ def train_fold(config: TrainConfig) -> RunFolder:
         metrics = scores | metrics
         print(format_scores(scores))
     seconds = round(time.perf_counter() - began, 1)
-    run.finish(metrics | {"seconds": seconds}, oof=oof)
+    run.finish(metrics | {"leaks": prepared.leaks, "seconds": seconds}, oof=oof)
     return run
 
 
@@ -98,11 +101,15 @@ def prepare_fold(config: TrainConfig) -> Prepared:
     """
     corpora = read_corpora(config)
     rows, held_out = split_corpora(config, corpora)
+    rows, leaks = guard_leaks(config.folds.on_leak, corpora, rows, held_out)
     tokens = Path(config.paths.tokens)
     texts = distinct_texts(corpora) if config.backbone.scratch else []
     tokenizer = load_tokenizer(config.backbone, texts=texts, folder=tokens)
-    stores = {name: open_store(examples, tokenizer, tokens) for name, examples in corpora.items()}
-    return Prepared(config, corpora, rows, held_out, tokenizer, stores)
+    stores = {}
+    for name, examples in corpora.items():
+        every = config.corpora.sources[name].labels is Labels.all
+        stores[name] = open_store(examples, tokenizer, tokens, every_answer=every)
+    return Prepared(config, corpora, rows, held_out, tokenizer, stores, leaks)
 
 
 def train_attempts(
@@ -192,6 +199,39 @@ def split_corpora(
     first = dict(zip(corpora, np.cumsum([0, *map(len, corpora.values())]), strict=False))
     rows = {name: train[names[train] == name] - first[name] for name in corpora}
     return rows, examples.select(held_out) if len(held_out) else None
+
+
+def guard_leaks(
+    on_leak: OnLeak,
+    corpora: Mapping[str, Dataset],
+    rows: Mapping[str, NDArray[np.int64]],
+    held_out: Dataset | None,
+) -> tuple[dict[str, NDArray[np.int64]], dict[str, Any]]:
+    """Print leaks from the rows to train on into those held out, and do what `on_leak` says.
+
+    Returns the rows that are left to train on, and counts for the metrics.
+
+    Raises:
+        ValueError: there are leaks that count, and `on_leak` is `fail`.
+    """
+    if held_out is None:
+        return dict(rows), {}
+    leaks = find_leaks(
+        concatenate_datasets([corpora[name].select(part) for name, part in rows.items()]), held_out
+    )
+    print(f"\nleaks into the held-out rows:\n{format_leaks(leaks)}")
+    leaking = list_leaking_rows(leaks)
+    if on_leak is OnLeak.fail and len(leaking):
+        raise ValueError(
+            f"folds.on_leak=fail: {len(leaking)} rows to train on hold held-out contexts, or "
+            "questions with their answers; folds.on_leak=drop leaves them out"
+        )
+    dropped = leaking if on_leak is OnLeak.drop else leaking[:0]
+    ends = np.cumsum([len(part) for part in rows.values()])
+    kept = np.split(~np.isin(np.arange(ends[-1]), dropped), ends[:-1])
+    left = {name: part[keep] for (name, part), keep in zip(rows.items(), kept, strict=True)}
+    pairs = count_leaks(leaks).drop(columns="samples").to_dict("records")
+    return left, {"dropped": len(dropped), "pairs": pairs}
 
 
 def distinct_texts(corpora: Mapping[str, Dataset]) -> list[str]:

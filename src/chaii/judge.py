@@ -10,13 +10,14 @@ import pandas as pd
 from datasets import Dataset
 from transformers import PreTrainedModel
 
-from chaii.answer.decode import decode_answers, merge_windows
+from chaii.answer.decode import decode_answers
 from chaii.answer.metrics import METRICS, score_answers, score_rows
 from chaii.config import TrainConfig
 from chaii.model.inference import predict_logits
 from chaii.recipe.tokens import open_store
 from chaii.recipe.windows import slide
 from chaii.runs import Prediction
+from chaii.voices import lay_out, open_voice
 
 
 class Judge:
@@ -35,21 +36,20 @@ class Judge:
 
     def score(self, model: PreTrainedModel) -> dict[str, float]:
         """Jaccard, exact match and F1 over all held-out rows."""
-        scores = score_answers(self._answer(self._predict(model)), *self._golds)
+        answers = self._answer(self._predict(model))
+        scores = score_answers(list(answers["prediction"]), *self._golds)
         return {name: float(scores[name]) for name in METRICS}
 
     def finish(self, model: PreTrainedModel, folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
         """Store the logits in `folder`; return all scores and the table of held-out answers."""
         prediction = self._predict(model)
         prediction.save(folder)
-        answers = self._answer(prediction)
+        answers = self._answer(prediction).drop(columns="id")
+        predictions = list(answers["prediction"])
         oof = pd.DataFrame({name: self._examples[name] for name in ("id", "corpus", "language")})
-        oof = oof.assign(
-            gold=self._golds[0],
-            prediction=answers,
-            jaccard=score_rows(answers, *self._golds)["jaccard"],
-        )
-        return score_answers(answers, *self._golds), oof
+        oof = pd.concat([oof.assign(gold=self._golds[0]), answers], axis=1)
+        oof["jaccard"] = score_rows(predictions, *self._golds)["jaccard"]
+        return score_answers(predictions, *self._golds), oof
 
     def _predict(self, model: PreTrainedModel) -> Prediction:
         logits = predict_logits(
@@ -61,21 +61,14 @@ class Judge:
         )
         return Prediction(self._examples, self._windows, *logits)
 
-    def _answer(self, prediction: Prediction) -> list[str]:
-        answers = decode_answers(
-            merge_windows(
-                prediction.windows,
-                prediction.start_logits,
-                prediction.end_logits,
-                lengths=self._store.context_lengths(),
-            ),
-            ids=self._examples["id"],
-            contexts=self._examples["context"],
-            offsets=self._store.offsets,
-            offset_start=self._store.text_start[self._store.context],
+    def _answer(self, prediction: Prediction) -> pd.DataFrame:
+        voice = open_voice(
+            [lay_out(prediction, self._store)],
+            self._examples,
+            self._store,
             max_tokens=self._trainer.max_answer_tokens,
         )
-        return list(answers["prediction"])
+        return decode_answers(voice)
 
 
 def format_scores(scores: Mapping[str, Any]) -> str:

@@ -102,3 +102,30 @@ def draw_scores(scores: pd.DataFrame, *, languages: Sequence[str]) -> Figure:
         axis.invert_yaxis()
         axis.legend(**_BESIDE)
     return figure
+
+
+def draw_gains(trials: pd.DataFrame, *, most: int = 20) -> Figure:
+    """Gain of each method over the default with its 95 % interval, the best on top.
+
+    `trials` as made by `choose_method`. The nested folds and the default are always among those
+    shown; an interval that crosses zero is drawn in grey.
+    """
+    shown = trials[(trials.index < most) | (trials["method"] == "auto, nested")]
+    shown = pd.concat([shown, trials[trials["gain_low"] == trials["gain_high"]]])
+    shown = shown.drop_duplicates("method").sort_values("gain", ascending=False, kind="stable")
+    sure = (shown["gain_low"] > 0) | (shown["gain_high"] < 0)
+    rows = np.arange(len(shown))
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(8, 0.8 + 0.22 * len(shown)))
+        axis = figure.subplots()
+        for chosen, colour in ((sure, _COLOURS[0]), (~sure, "0.6")):
+            part = shown[chosen]
+            around = np.stack([part["gain"] - part["gain_low"], part["gain_high"] - part["gain"]])
+            axis.errorbar(
+                part["gain"], rows[chosen], xerr=around, fmt="o", color=colour, markersize=4
+            )
+        axis.axvline(0, color="black", linewidth=1)
+        axis.set_yticks(rows, shown["method"])
+        axis.set(xlabel="gain in held-out Jaccard over the default, 95 % interval")
+        axis.invert_yaxis()
+    return figure

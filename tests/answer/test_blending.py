@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chaii.answer.blending import blend_logits
-from chaii.answer.decode import ContextLogits
+from chaii.answer.merging import ContextLogits
 
 
 def random_member(seed: int, *, row_start: tuple[int, ...] = (0, 40, 40, 300)) -> ContextLogits:

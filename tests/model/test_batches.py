@@ -32,9 +32,9 @@ def test_labels_point_at_the_answer_or_at_cls(plan, store):
     for i, window in enumerate(plan.itertuples()):
         feature = dataset[i]
         if window.start_token < 0:
-            assert (feature.start_token, feature.end_token) == (0, 0)
+            assert (feature.start_tokens.tolist(), feature.end_tokens.tolist()) == ([0], [0])
         else:
-            span = feature.input_ids[feature.start_token : feature.end_token + 1]
+            span = feature.input_ids[feature.start_tokens[0] : feature.end_tokens[0] + 1]
             np.testing.assert_array_equal(span, answer)
             positive += 1
     assert 0 < positive < len(plan)
@@ -97,3 +97,23 @@ def test_worker_processes_change_nothing(plan, store):
         )
         batches.append([batch["input_ids"] for batch in loader])
     assert all(torch.equal(a, b) for a, b in zip(*batches, strict=True))
+
+
+def test_every_answer_of_a_window_is_a_position_once(tokenizers, make_examples, tmp_path):
+    context = "गंगा नदी। यमुना। गंगा नदी। गंगा।"
+    texts = ["गंगा", "गंगा नदी", "गंगा", "गंगा"]
+    starts = [0, 0, 17, 27]  # the first two begin at the same token
+    examples = make_examples([("कौन?", context, None, 0), ("कौन?", context, None, 0)])
+    examples = examples.remove_columns(["answer_text", "answer_start"])
+    examples = examples.add_column("answer_text", [texts, []])
+    examples = examples.add_column("answer_start", [starts, []])
+    store = open_store(examples, tokenizers["wordpiece"], tmp_path, every_answer=True)
+    windows = slide(store, max_length=100, stride=0)
+    plan = windows.assign(corpus=pd.Categorical(["toy"] * len(windows)))
+    dataset = PlanDataset(plan, {"toy": store})
+    batch = collate([dataset[0], dataset[1]], template=store.template)
+    first, last = store.answers.of(0).T + finished_input(store, windows.iloc[0])[2]
+    assert batch["start_positions"].tolist() == [sorted({*first}), [0, -1, -1]]
+    assert batch["end_positions"].tolist() == [sorted({*last}), [0, -1, -1, -1]]
+    assert len({*first}) == 3
+    assert len({*last}) == 4

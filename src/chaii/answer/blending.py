@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from chaii.answer.decode import ContextLogits
+from chaii.answer.merging import ContextLogits, FloatArray
 
 
 def blend_logits(
@@ -20,7 +20,7 @@ def blend_logits(
     Members must stand on the same context tokens, so they share the tokenizer and the examples;
     the lengths and strides of their windows may differ. Weights are relative, all 1 where left out;
     a member of weight 0 is left out. The order of the members never changes a bit of the result,
-    and one member returns as it is.
+    and one member returns as it is. Null logits are kept where all members have them.
 
     Raises:
         ValueError: no member, members on different tokens, or a weight that is negative, not
@@ -33,7 +33,7 @@ def blend_logits(
     """
     _check_members(members)
     shares = [1.0] * len(members) if weights is None else [float(weight) for weight in weights]
-    _check_weights(shares, len(members))
+    check_weights(shares, len(members))
     kept = [(share, member) for share, member in zip(shares, members, strict=True) if share > 0]
     if len(kept) == 1:
         return kept[0][1]
@@ -41,22 +41,16 @@ def blend_logits(
     # depends on nothing but what they hold.
     kept.sort(key=lambda pair: (pair[0], _digest(pair[1])))
     total = math.fsum(shares)
+    nulls = [(share / total, member.null) for share, member in kept if member.null is not None]
     return ContextLogits(
         start=_weighted_sum([(share / total, member.start) for share, member in kept]),
         end=_weighted_sum([(share / total, member.end) for share, member in kept]),
         row_start=members[0].row_start,
+        null=_weighted_sum(nulls) if len(nulls) == len(kept) else None,
     )
 
 
-def select_rows(logits: ContextLogits, rows: Sequence[int] | NDArray[np.int64]) -> ContextLogits:
-    """Keep the logits of some examples, in the order of `rows`."""
-    first, last = logits.row_start[:-1][rows], logits.row_start[1:][rows]
-    row_start = np.concatenate([[0], np.cumsum(last - first)])
-    place = np.arange(row_start[-1]) + np.repeat(first - row_start[:-1], last - first)
-    return ContextLogits(logits.start[place], logits.end[place], row_start)
-
-
-def _weighted_sum(terms: Sequence[tuple[float, NDArray[np.float32]]]) -> NDArray[np.float32]:
+def _weighted_sum(terms: Sequence[tuple[float, FloatArray]]) -> NDArray[np.float32]:
     result = np.zeros(len(terms[0][1]), dtype=np.float64)
     for share, logits in terms:
         result += share * logits.astype(np.float64)
@@ -81,7 +75,12 @@ def _check_members(members: Sequence[ContextLogits]) -> None:
             )
 
 
-def _check_weights(weights: Sequence[float], members: int) -> None:
+def check_weights(weights: Sequence[float], members: int) -> None:
+    """Make sure that relative weights make a mean.
+
+    Raises:
+        ValueError: they do not.
+    """
     if len(weights) != members:
         raise ValueError(f"{len(weights)} weights for {members} members")
     if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):

@@ -33,6 +33,15 @@ def jaccard(prediction: str, gold: str) -> float:
     return len(predicted & accepted) / len(predicted | accepted)
 
 
+def best_jaccard(prediction: str, golds: Sequence[str]) -> float:
+    """The largest Jaccard with an accepted answer; no accepted answer means the empty one.
+
+    >>> best_jaccard("नई दिल्ली", ["दिल्ली", "नई दिल्ली में"])
+    0.6666666666666666
+    """
+    return max(jaccard(prediction, gold) for gold in list(golds) or [""])
+
+
 def exact_match(prediction: str, gold: str, *, language: str) -> float:
     """1 where both texts are equal after normalisation (see `f1`), else 0.
 
@@ -114,7 +123,7 @@ def score_answers(
 def _score_row(prediction: str, golds: Sequence[str], language: str) -> tuple[float, float, float]:
     accepted = list(golds) or [""]
     return (
-        max(jaccard(prediction, gold) for gold in accepted),
+        best_jaccard(prediction, accepted),
         max(exact_match(prediction, gold, language=language) for gold in accepted),
         max(f1(prediction, gold, language=language) for gold in accepted),
     )

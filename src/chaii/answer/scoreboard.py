@@ -1,69 +1,26 @@
-"""The score table: members, blends and the vote, all out of fold."""
+"""Tables of held-out rows: scores of all that answered them, and the answers themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from datasets import Dataset
 
-from chaii.answer.metrics import METRICS, score_answers
-from chaii.answer.voting import vote
+from chaii.answer.metrics import METRICS, best_jaccard
+from chaii.answer.panel import Panel
+from chaii.config_method import MethodConfig
 
 Key = tuple[str, str]  # corpus and id: ids are unique inside a corpus alone
-
-
-@dataclass(frozen=True)
-class Answered:
-    """Examples and somebody's answers to them, row by row."""
-
-    examples: Dataset
-    answers: pd.DataFrame  # as made by `decode_answers` or `vote`
-
-    def select(self, rows: Sequence[int]) -> Answered:
-        """Some of the rows, in the order of `rows`."""
-        answers = self.answers.iloc[list(rows)].reset_index(drop=True)
-        return Answered(self.examples.select(rows), answers)
-
-    def scores(self) -> dict[str, Any]:
-        """What `score_answers` says of them."""
-        return score_answers(
-            list(self.answers["prediction"]),
-            list(self.examples["answer_text"]),
-            list(self.examples["language"]),
-        )
+_EXAMPLE = ["id", "corpus", "language", "question", "context", "answer_text", "answer_start"]
+_ANSWER = ["prediction", "score", "start_char", "end_char"]
+_MEMBER = ["prediction", "start_char", "end_char"]
 
 
 def example_keys(examples: Dataset) -> list[Key]:
     """What identifies each example across runs."""
     return list(zip(examples["corpus"], examples["id"], strict=True))
-
-
-def vote_shared(blends: Mapping[str, Answered]) -> Answered | None:
-    """Let backbones vote on the rows that all of them have held out; None where there is none.
-
-    They are ranked by their Jaccard on these very rows.
-    """
-    places = {
-        name: {key: row for row, key in enumerate(example_keys(answered.examples))}
-        for name, answered in blends.items()
-    }
-    shared = sorted(set.intersection(*(set(known) for known in places.values())))
-    if not shared:
-        return None
-    parts = {
-        name: blends[name].select([known[k] for k in shared]) for name, known in places.items()
-    }
-    jaccard = {name: part.scores()["jaccard"] for name, part in parts.items()}
-    examples = next(iter(parts.values())).examples
-    voted = vote(
-        {name: part.answers for name, part in parts.items()},
-        contexts=list(examples["context"]),
-        ranking=sorted(jaccard, key=lambda name: -jaccard[name]),
-    )
-    return Answered(examples, voted)
 
 
 def tabulate_scores(lines: Sequence[tuple[str, str, Mapping[str, Any]]]) -> pd.DataFrame:
@@ -75,3 +32,24 @@ def tabulate_scores(lines: Sequence[tuple[str, str, Mapping[str, Any]]]) -> pd.D
         for kind, name, scores in lines
     ]
     return pd.DataFrame(rows, columns=None if rows else ["kind", "name", "rows", *METRICS])
+
+
+def tabulate_oof(
+    examples: Dataset, answers: pd.DataFrame, panel: Panel, method: MethodConfig
+) -> pd.DataFrame:
+    """Held-out rows with their answers and what each voter said, for an error report.
+
+    Columns: those of an example; prediction, score, start_char, end_char; jaccard; and members, a
+    list of {name, prediction, start_char, end_char}, the voter ranked first at its head.
+    """
+    table = pd.DataFrame({name: examples[name][:] for name in _EXAMPLE})
+    table = pd.concat([table, answers[_ANSWER].reset_index(drop=True)], axis=1)
+    pairs = zip(table["prediction"], table["answer_text"], strict=True)
+    table["jaccard"] = [best_jaccard(prediction, golds) for prediction, golds in pairs]
+    ranked = sorted(panel.voters, key=(method.ranking or panel.voters).index)
+    said = [
+        [{"name": name, **row} for row in panel.hear(name, method)[_MEMBER].to_dict("records")]
+        for name in ranked
+    ]
+    table["members"] = [list(row) for row in zip(*said, strict=True)]
+    return table

@@ -80,7 +80,7 @@ def _place_answer(context: str, text: str, start_char: int) -> tuple[tuple[str, 
     for at in (shifted, start_char):
         if at >= 0 and context.startswith(core, at):
             return (core, at), _TRIMMED if core != text else ""
-    nearest = _find_nearest(context, core, shifted)
+    nearest = find_nearest(context, core, near=shifted)
     if nearest is not None:
         return (core, nearest), _MOVED
     span = _find_equivalent(context, core, shifted)
@@ -89,11 +89,17 @@ def _place_answer(context: str, text: str, start_char: int) -> tuple[tuple[str, 
     return None, _ABSENT
 
 
-def _find_nearest(context: str, text: str, start_char: int) -> int | None:
-    """Start of the occurrence nearest to `start_char`; the earlier one where two are as near."""
-    middle = min(max(start_char, 0), len(context))
+def find_nearest(context: str, text: str, *, near: int) -> int | None:
+    """First character of the occurrence of `text` nearest to character `near`; None if absent.
+
+    Of two as near, the earlier one.
+
+    >>> find_nearest("नगर नगर", "नगर", near=3)
+    4
+    """
+    middle = min(max(near, 0), len(context))
     hits = (context.rfind(text, 0, middle + len(text)), context.find(text, middle))
-    return min((at for at in hits if at >= 0), key=lambda at: abs(at - start_char), default=None)
+    return min((at for at in hits if at >= 0), key=lambda at: abs(at - near), default=None)
 
 
 def _find_equivalent(context: str, text: str, start_char: int) -> tuple[int, int] | None:

@@ -13,11 +13,19 @@ from typing import Any
 
 from datasets import Dataset
 
-from chaii.config_corpora import CorpusConfig, CorpusFormat, HubLayout, OnError, Unanswerable
+from chaii.config_corpora import (
+    CorpusConfig,
+    CorpusFormat,
+    HubLayout,
+    Labels,
+    OnError,
+    Unanswerable,
+)
 from chaii.corpus.chaii_csv import read_chaii_csv
 from chaii.corpus.checks import UNREAD, Row, Tally
 from chaii.corpus.files import CorpusError, find_files
 from chaii.corpus.hub import find_hub_files, read_hub
+from chaii.corpus.labels import read_labels, relabel_rows
 from chaii.corpus.natural_questions import read_natural_questions
 from chaii.corpus.records import Rows
 from chaii.corpus.reports import CorpusReport
@@ -51,7 +59,8 @@ def read_corpus(
 
     Raises:
         CorpusError: no file, an unreadable or malformed one, an id that stands twice, a setting
-            that does not go with the format, or a wanted language that no row is in.
+            that does not go with the format, a wanted language that no row is in, or a labels
+            file that is not of this corpus.
         ValueError: the file of `keep_ids` cannot be read.
     """
     files = find_sources(name, corpus)
@@ -59,7 +68,7 @@ def read_corpus(
     rows = _read_examples(name, corpus, files, tally)
     if cache is None:
         return build_table(rows), tally.report()
-    inputs = [*files, Path(corpus.keep_ids)] if corpus.keep_ids else files
+    inputs = [*files, *(Path(file) for file in (corpus.keep_ids, corpus.labels_file) if file)]
     key = fingerprint_source(name, corpus, inputs)
     path = cache / f"{name}-{key}.arrow"
     if not find_table(path, inputs):
@@ -81,6 +90,8 @@ def find_sources(name: str, corpus: CorpusConfig) -> list[Path]:
     _check_settings(name, corpus)
     if corpus.keep_ids:
         read_kept_ids(Path(corpus.keep_ids))
+    if corpus.labels_file:
+        read_labels(Path(corpus.labels_file))
     if corpus.format is CorpusFormat.hub:
         return find_hub_files(name, corpus)
     return find_files(name, corpus.path)
@@ -106,9 +117,11 @@ def _read_examples(
     """Chosen, checked rows that know their corpus."""
     chosen = _choose_rows(_read_files(corpus, files, tally), corpus, tally)
     rows = _reject_duplicates(islice(chosen, corpus.limit), corpus, tally)
-    for row in map(tally.check, rows):
-        if row is not None:
-            yield {**row, "corpus": name}
+    checked: Iterator[Row] = (row for row in map(tally.check, rows) if row is not None)
+    if corpus.labels is not Labels.first or corpus.labels_file:
+        checked = relabel_rows(checked, corpus)
+    for row in checked:
+        yield {**row, "corpus": name}
     _check_outcome(name, corpus, tally)
 
 

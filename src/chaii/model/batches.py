@@ -12,9 +12,10 @@ import torch
 from torch.utils.data import Dataset
 
 from chaii.config import CutoutConfig
+from chaii.recipe.answers import IntArray
 from chaii.recipe.augment import cutout, window_generator
 from chaii.recipe.template import PairTemplate
-from chaii.recipe.tokens import IntArray, TokenStore
+from chaii.recipe.tokens import TokenStore
 from chaii.recipe.windows import WINDOW_COLUMNS, finished_input
 
 Batch = dict[str, torch.Tensor]
@@ -22,12 +23,15 @@ Batch = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Feature:
-    """One finished input; a window without its answer is labelled with the [CLS] position."""
+    """One finished input; a window without its answer is labelled with the [CLS] position.
+
+    Where a window holds several answers, tokens that they share are listed once.
+    """
 
     input_ids: IntArray  # (tokens,)
     type_ids: IntArray  # (tokens,)
-    start_token: int
-    end_token: int
+    start_tokens: IntArray  # (distinct first tokens of its answers,)
+    end_tokens: IntArray  # (distinct last tokens of its answers,)
 
 
 class PlanDataset(Dataset[Feature]):
@@ -66,10 +70,7 @@ class PlanDataset(Dataset[Feature]):
                 mask_token_id=store.template.mask_token_id,
                 generator=window_generator(self._seed, position),
             )
-        cls = store.template.cls_position
-        absent = window.start_token < 0
-        start, end = (cls, cls) if absent else (window.start_token, window.end_token)
-        return Feature(ids, types, int(start), int(end))
+        return Feature(ids, types, *_label(store, window, context))
 
 
 def collate(
@@ -79,7 +80,8 @@ def collate(
 
     Returns:
         ``input_ids``, ``attention_mask`` and, where the model takes them, ``token_type_ids``, each
-        ``(windows, tokens)``; ``start_positions`` and ``end_positions``, ``(windows,)``.
+        ``(windows, tokens)``; ``start_positions`` and ``end_positions``, ``(windows, answers)``,
+        filled up with -1 where windows differ in how many they hold.
     """
     longest = max(len(feature.input_ids) for feature in features)
     shape = (len(features), -(-longest // pad_to_multiple_of) * pad_to_multiple_of)
@@ -94,9 +96,32 @@ def collate(
     arrays: dict[str, Any] = {
         "input_ids": ids,
         "attention_mask": mask,
-        "start_positions": np.array([feature.start_token for feature in features]),
-        "end_positions": np.array([feature.end_token for feature in features]),
+        "start_positions": _stack([feature.start_tokens for feature in features]),
+        "end_positions": _stack([feature.end_tokens for feature in features]),
     }
     if template.uses_type_ids:
         arrays["token_type_ids"] = types
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _label(store: TokenStore, window: Any, context: int) -> tuple[IntArray, IntArray]:
+    """Distinct first and last tokens of the window's answers; its context begins at `context`."""
+    if window.start_token < 0:
+        cls = np.array([store.template.cls_position])
+        return cls, cls
+    if store.answers is None:
+        return np.array([window.start_token]), np.array([window.end_token])
+    first, last = store.answers.of(window.example).T
+    held = (window.context_from <= first) & (last < window.context_to)
+    shift = context - window.context_from
+    first = np.minimum(first[held], window.context_to - 1)  # as `label` does
+    last = np.maximum(last[held], window.context_from)
+    return np.unique(first) + shift, np.unique(last) + shift
+
+
+def _stack(rows: Sequence[IntArray]) -> IntArray:
+    """Rows of different lengths as one array, filled up with -1."""
+    stacked = np.full((len(rows), max(map(len, rows))), -1, np.int64)
+    for row, tokens in enumerate(rows):
+        stacked[row, : len(tokens)] = tokens
+    return stacked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from chaii.config import Precision
-from chaii.model.batches import PlanDataset, collate
+from chaii.model.batches import Batch, PlanDataset, collate
+from chaii.model.linear import FastLinear, quantise_linear
+from chaii.recipe.answers import IntArray
 from chaii.recipe.tokens import TokenStore
 
 HalfArray = NDArray[np.float16]
@@ -25,6 +28,11 @@ def choose_precision(precision: Precision) -> Precision:
     if not torch.cuda.is_available():
         return Precision.fp32
     return Precision.bf16 if torch.cuda.is_bf16_supported() else Precision.fp16
+
+
+def padding_step() -> int:
+    """What lengths are padded to a multiple of: 8 on a GPU, whose tensor cores work in eights."""
+    return 8 if torch.cuda.is_available() else 1
 
 
 def predict_logits(
@@ -40,6 +48,9 @@ def predict_logits(
     Returns:
         Start and end logits, flat over the context tokens of each window in the table's order;
         float16, no padding.
+
+    Raises:
+        ValueError: `precision` is int8 and the model lies on a GPU.
     """
     columns = windows.assign(corpus=pd.Categorical(["corpus"] * len(windows)))
     dataset = PlanDataset(columns, {"corpus": store})
@@ -49,23 +60,39 @@ def predict_logits(
     length = windows["length"].to_numpy(np.int64)
     start, end = (np.empty(int(width.sum()), np.float16) for _ in range(2))
 
+    precision = choose_precision(precision)
+    if precision is Precision.int8:
+        model = _quantise(model)
     order = np.argsort(-length, kind="stable")
     batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
     model.eval()
-    for rows in tqdm(batches, desc="predict", unit="batch", leave=False):
-        batch = collate([dataset[row] for row in rows], template=store.template)
-        start_batch, end_batch = _forward(model, batch, precision=choose_precision(precision))
-        for row, start_row, end_row in zip(rows, start_batch, end_batch, strict=True):
+    outputs = (
+        (rows, _forward(model, _assemble(dataset, rows, store), precision=precision))
+        for rows in tqdm(batches, desc="predict", unit="batch", leave=False)
+    )
+    # a batch is read when the next one is under way: a GPU never waits for us
+    for (rows, output), _ in pairwise(chain(outputs, [((), None)])):
+        logits = (part.float().cpu().numpy() for part in (output.start_logits, output.end_logits))
+        for row, start_row, end_row in zip(rows, *logits, strict=True):
             context = slice(length[row] - tail - width[row], length[row] - tail)
             place = slice(first[row], first[row] + width[row])
             start[place], end[place] = start_row[context], end_row[context]
     return start, end
 
 
-def _forward(
-    model: PreTrainedModel, batch: dict[str, torch.Tensor], *, precision: Precision
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Start and end logits of a batch, ``(windows, tokens)`` each."""
+def _quantise(model: PreTrainedModel) -> PreTrainedModel:
+    if model.device.type != "cpu":
+        raise ValueError(f"precision=int8: predicts on a CPU only, the model is on {model.device}")
+    return quantise_linear(model)
+
+
+def _assemble(dataset: PlanDataset, rows: IntArray, store: TokenStore) -> Batch:
+    features = [dataset[row] for row in rows]
+    return collate(features, template=store.template, pad_to_multiple_of=padding_step())
+
+
+def _forward(model: PreTrainedModel, batch: Batch, *, precision: Precision) -> Any:
+    """The model's output for a batch; on a GPU it is not waited for."""
     inputs = {
         name: tensor.to(model.device)
         for name, tensor in batch.items()
@@ -74,7 +101,7 @@ def _forward(
     half = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(precision)
     with (
         torch.inference_mode(),
+        FastLinear(),
         torch.autocast(model.device.type, dtype=half, enabled=half is not None),
     ):
-        output = model(**inputs)
-    return output.start_logits.float().cpu().numpy(), output.end_logits.float().cpu().numpy()
+        return model(**inputs)

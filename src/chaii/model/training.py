@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from transformers.trainer_utils import get_last_checkpoint
 from chaii.config import BackboneConfig, Precision, TrainerConfig
 from chaii.model.batches import Batch, PlanDataset, collate
 from chaii.model.guard import CollapseGuard, RateScale, drop_checkpoints_after
-from chaii.model.inference import choose_precision
+from chaii.model.inference import choose_precision, padding_step
+from chaii.model.linear import FastLinear
 from chaii.recipe.template import PairTemplate
 
 Score = Callable[[PreTrainedModel], dict[str, float]]
@@ -54,7 +56,7 @@ def train_model(
         args=arguments,
         train_dataset=dataset,
         eval_dataset=[],  # rows to score are the business of `score`
-        data_collator=partial(collate, template=template),
+        data_collator=partial(collate, template=template, pad_to_multiple_of=padding_step()),
         score=score,
     )
     loop.remove_callback(ProgressCallback)
@@ -62,7 +64,9 @@ def train_model(
     for callback in (QuietProgress(), guard, RateScale(rate_factor)):
         loop.add_callback(callback)
     checkpoint = get_last_checkpoint(folder) if folder.is_dir() else None
-    loop.train(resume_from_checkpoint=checkpoint)
+    plain = trainer.compile or trainer.gradient_checkpointing
+    with nullcontext() if plain else FastLinear():
+        loop.train(resume_from_checkpoint=checkpoint)
     if guard.collapse:
         drop_checkpoints_after(folder, guard.collapse.onset)
         raise guard.collapse
@@ -73,17 +77,26 @@ def train_model(
 def span_loss(output: Any, batch: Batch) -> torch.Tensor:
     """Mean cross-entropy of the answer's first and last token over the real tokens of each window.
 
-    The library's own loss lets padding tokens take part: it depends on how a batch is padded.
+    Where a window has several answers it is -log of the sum of their tokens' probabilities. The
+    library's own loss lets padding tokens take part: it depends on how a batch is padded.
     """
     padding = ~batch["attention_mask"].bool()
     losses = [
-        cross_entropy(logits.float().masked_fill(padding, -torch.inf), batch[positions])
+        _answers_loss(logits.float().masked_fill(padding, -torch.inf), batch[positions])
         for logits, positions in (
             (output.start_logits, "start_positions"),
             (output.end_logits, "end_positions"),
         )
     ]
     return torch.stack(losses).mean()
+
+
+def _answers_loss(logits: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Mean of -log of the summed probabilities at `positions`, (windows, answers), -1 for none."""
+    if positions.shape[1] == 1:
+        return cross_entropy(logits, positions[:, 0])
+    chances = logits.log_softmax(dim=1).gather(1, positions.clamp(min=0))
+    return -chances.masked_fill(positions < 0, -torch.inf).logsumexp(dim=1).mean()
 
 
 class QuietProgress(ProgressCallback):  # type: ignore[misc]  # transformers is untyped

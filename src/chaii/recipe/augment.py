@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chaii.recipe.tokens import IntArray
+from chaii.recipe.answers import IntArray
 
 
 def window_generator(seed: int, position: int) -> np.random.Generator:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from chaii.config import IngredientConfig, RecipeConfig, StageConfig
+from chaii.recipe.answers import IntArray
 from chaii.recipe.augment import balance_positions
-from chaii.recipe.tokens import IntArray, TokenStore
+from chaii.recipe.tokens import TokenStore
 from chaii.recipe.windows import crop, slide
 
 _BLOCK = 100  # batches that are sorted by length together: enough to pad little, few enough to mix

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from chaii.config import RecipeConfig
-from chaii.recipe.tokens import IntArray, TokenStore
+from chaii.recipe.answers import IntArray
+from chaii.recipe.tokens import TokenStore
 from chaii.recipe.windows import slide
 
 # Tokens a second in training, for one million encoder parameters (embeddings not counted): divide

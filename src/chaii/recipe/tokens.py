@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -22,9 +22,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from chaii.recipe.answers import AnswerTable, IntArray, locate_answers
 from chaii.recipe.template import PairTemplate, fingerprint_tokenizer, read_pair_template
-
-IntArray = NDArray[np.integer[Any]]
 
 _BATCH_ROWS = 256  # rows read from disk at a time
 _BATCH_CHARACTERS = 2_000_000  # text handed to the tokenizer at a time: bounds its memory
@@ -44,6 +43,7 @@ class TokenStore:
     context: IntArray  # (examples,) the text that is the context
     answer: IntArray  # (examples, 2) first and last context token of the first answer, -1 without
     template: PairTemplate
+    answers: AnswerTable | None = None  # every listed answer, where each is a positive
 
     def __len__(self) -> int:
         return len(self.context)
@@ -55,6 +55,7 @@ class TokenStore:
             question=self.question[rows],
             context=self.context[rows],
             answer=self.answer[rows],
+            answers=self.answers and self.answers.select(rows),
         )
 
     def tokens_of(self, text: int) -> IntArray:
@@ -70,11 +71,14 @@ class TokenStore:
         return self.text_start[self.question + 1] - self.text_start[self.question]
 
 
-def open_store(examples: Dataset, tokenizer: Any, folder: Path) -> TokenStore:
+def open_store(
+    examples: Dataset, tokenizer: Any, folder: Path, *, every_answer: bool = False
+) -> TokenStore:
     """Open the token store of `examples` under `folder`, tokenising them first if it is not there.
 
     The store's own folder is named by the tokenizer's and the texts' digests, so no other tokenizer
-    or corpus can meet it. Leading blanks of questions are dropped before they are tokenised.
+    or corpus can meet it. Leading blanks of questions are dropped before they are tokenised. Labels
+    are made from the first answer of each example, with `every_answer` from all it lists.
     """
     distinct = _find_distinct(examples)
     home = folder / fingerprint_tokenizer(tokenizer) / distinct.fingerprint
@@ -84,14 +88,23 @@ def open_store(examples: Dataset, tokenizer: Any, folder: Path) -> TokenStore:
     offsets = _map(home / "offsets.bin", np.int32).reshape(-1, 2)
     text_start = _map(home / "text_start.bin", np.int64)
     context = distinct.context
+    listed = slice(None if every_answer else 1)
+    answers = locate_answers(
+        [row[listed] for row in examples["answer_start"]],
+        [row[listed] for row in examples["answer_text"]],
+        offsets=offsets,
+        first=text_start[context],
+        last=text_start[context + 1],
+    )
     return TokenStore(
         input_ids=input_ids,
         offsets=offsets,
         text_start=text_start,
         question=distinct.question,
         context=context,
-        answer=_locate_answers(examples, offsets, text_start[context], text_start[context + 1]),
+        answer=_first_answers(answers),
         template=read_pair_template(tokenizer),
+        answers=answers if every_answer else None,
     )
 
 
@@ -181,38 +194,10 @@ def _map(path: Path, dtype: type[np.integer[Any]]) -> IntArray:
     return np.memmap(path, dtype, mode="r")
 
 
-def _locate_answers(
-    examples: Dataset, offsets: IntArray, first: IntArray, last: IntArray
-) -> IntArray:
-    """First and last context token of each example's first answer, by the rule of `slide`."""
-    found = np.full((len(examples), 2), -1, np.int64)
-    start_char, end_char = _first_answers(examples["answer_start"], examples["answer_text"])
-    answered = start_char >= 0
-    first, last = first[answered], last[answered]
-    after = _search(offsets[:, 0], first, last, start_char[answered] + 1)
-    end = _search(offsets[:, 1], first, last, end_char[answered])
-    found[answered] = np.stack([after - 1 - first, end - first], axis=1)
+def _first_answers(answers: AnswerTable) -> IntArray:
+    """Tokens of the first answer of each example, ``(examples, 2)``; -1 where it has none."""
+    first = answers.row_start[:-1]
+    answered = np.diff(answers.row_start) > 0
+    found = np.full((len(first), 2), -1, np.int64)
+    found[answered] = answers.tokens[first[answered]]
     return found
-
-
-def _first_answers(
-    starts: Iterable[Sequence[int]], texts: Iterable[Sequence[str]]
-) -> tuple[IntArray, IntArray]:
-    """Half-open characters of the first answer of each example, -1 where it has none."""
-    pairs = [
-        (start[0], start[0] + len(text[0])) if start else (-1, -1)
-        for start, text in zip(starts, texts, strict=True)
-    ]
-    array = np.array(pairs, np.int64).reshape(-1, 2)
-    return array[:, 0], array[:, 1]
-
-
-def _search(values: IntArray, low: IntArray, high: IntArray, target: IntArray) -> IntArray:
-    """`np.searchsorted` (left) of each target in its own sorted slice ``values[low:high]``."""
-    low, high = low.copy(), high.copy()
-    while (open_ := low < high).any():
-        middle = (low + high) // 2
-        below = open_ & (values[np.where(open_, middle, 0)] < target)
-        low = np.where(below, middle + 1, low)
-        high = np.where(open_ & ~below, middle, high)
-    return low

@@ -5,7 +5,8 @@ A windows table is a `pandas.DataFrame`, one row a window, with integer columns
 - ``example``: row of the corpus;
 - ``context_from``, ``context_to``: half-open range of context tokens;
 - ``start_token``, ``end_token``: the answer's first and last token, counted in the finished input;
-  -1 where the answer is absent or not wholly inside;
+  -1 where the answer is absent or not wholly inside. Where every answer of an example is a
+  positive, those of the first listed that is wholly inside;
 - ``length``: tokens of the finished input, special tokens included.
 """
 
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from chaii.recipe.answers import IntArray
 from chaii.recipe.template import PairTemplate
-from chaii.recipe.tokens import IntArray, TokenStore
+from chaii.recipe.tokens import TokenStore
 
 WINDOW_COLUMNS = ("example", "context_from", "context_to", "start_token", "end_token", "length")
 
@@ -71,8 +73,12 @@ def label(
     question: IntArray,
 ) -> pd.DataFrame:
     """Make the windows table of given ranges: where the answer lies, and how long the input is."""
-    first, last = store.answer[example].T
-    inside = (first >= 0) & (context_from <= first) & (last < context_to)
+    if store.answers:
+        first, last = store.answers.find_held(example, context_from, context_to).T
+        inside = first >= 0
+    else:
+        first, last = store.answer[example].T
+        inside = (first >= 0) & (context_from <= first) & (last < context_to)
     shift = len(store.template.before) + len(store.template.between) + question - context_from
     width = context_to - context_from
     columns = {
@@ -93,12 +99,18 @@ def crop(
 
     A window with the answer begins anywhere that keeps the answer wholly inside, all places equally
     likely; a window without begins anywhere that does not hold it. A window that cannot move stays.
+
+    Where every answer of an example is a positive, a window with answers keeps the one that labels
+    it, and a window without stays too where the place drawn for it holds any.
     """
     example = windows["example"].to_numpy(np.int64)
     context_from = windows["context_from"].to_numpy(np.int64)
     width = windows["context_to"].to_numpy(np.int64) - context_from
     places = store.context_lengths()[example] - width + 1
-    first, last = store.answer[example].T
+    answer = store.answer[example]
+    if store.answers:
+        answer = store.answers.find_held(example, context_from, context_from + width)
+    first, last = answer.T
     # window starts in [low, high) hold the answer; there are none without an answer
     low = np.clip(last - width + 1, 0, places)
     high = np.where(first >= 0, np.clip(first + 1, low, places), low)
@@ -107,6 +119,9 @@ def crop(
     choices = np.where(positive, high - low, places - (high - low))
     draw = (generator.random(len(windows)) * choices).astype(np.int64)
     moved = np.where(positive, low + draw, np.where(draw < low, draw, draw + (high - low)))
+    if store.answers:
+        landed = store.answers.find_held(example, moved, moved + width)[:, 0] >= 0
+        choices = np.where(landed & ~positive, 0, choices)
     context_from = np.where(choices > 0, moved, context_from)
     question = windows["length"].to_numpy(np.int64) - store.template.overhead - width
     return label(store, example, context_from, context_from + width, question=question)

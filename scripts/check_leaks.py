@@ -1,0 +1,60 @@
+"""Find training texts among held-out ones: ``scripts/check_leaks.py experiment=winner_119``.
+
+Checks all corpora of a training configuration against each of its folds and, with --test, against
+a file to be answered. Writes every pair as CSV.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from datasets import Dataset, concatenate_datasets
+from hydra import compose, initialize_config_dir
+
+from chaii.config import TrainConfig, register_schemas
+from chaii.config_corpora import CorpusConfig, CorpusFormat
+from chaii.config_rules import check_train, one_line_errors
+from chaii.corpus.leaks import find_leaks, format_leaks
+from chaii.corpus.readers import read_corpus
+from chaii.fold import read_corpora, split_corpora
+
+
+def main() -> None:
+    """Compare, print the counts, write the pairs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("overrides", nargs="*", help="as for train.py: experiment=winner_119")
+    parser.add_argument("--test", help="file to be answered, beside the folds")
+    parser.add_argument("--format", default="chaii_csv", choices=[f.value for f in CorpusFormat])
+    parser.add_argument("--csv", type=Path, default="data/leaks.csv", help="is written")
+    arguments = parser.parse_intermixed_args()
+    with one_line_errors():
+        register_schemas()
+        conf = Path(__file__).resolve().parents[1] / "conf"
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            config = check_train(compose("train", arguments.overrides))
+        corpora = read_corpora(config)
+        against = {}
+        for fold in map(str, range(config.folds.count)):
+            against[f"fold {fold}"] = find_leaks(*split(replace(config, fold=fold), corpora))
+        if arguments.test:
+            source = CorpusConfig(CorpusFormat(arguments.format), arguments.test)
+            train, _ = split(replace(config, fold="all"), corpora)
+            against["test"] = find_leaks(train, read_corpus("test", source)[0])
+        for name, leaks in against.items():
+            print(f"\n{name}:\n{format_leaks(leaks)}")
+        pairs = pd.concat(against, names=["against"]).reset_index("against")
+        sizes = {name: pairs[name].map(len) for name in ("train_rows", "held_out_rows")}
+        arguments.csv.parent.mkdir(parents=True, exist_ok=True)
+        pairs.assign(**sizes).to_csv(arguments.csv, index=False)
+        print(f"\n{arguments.csv}: {len(pairs):,} pairs")
+
+
+def split(config: TrainConfig, corpora: dict[str, Dataset]) -> tuple[Dataset, Dataset | None]:
+    """The examples to train on, and those held out."""
+    rows, held_out = split_corpora(config, corpora)
+    return concatenate_datasets([corpora[name].select(rows[name]) for name in rows]), held_out
+
+
+if __name__ == "__main__":
+    main()

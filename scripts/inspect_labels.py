@@ -1,0 +1,58 @@
+"""What ``labels: evidence`` would change: ``python scripts/inspect_labels.py chaii``."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from chaii.config_corpora import Labels
+from chaii.config_rules import one_line_errors
+from chaii.corpus.catalogue import load_catalogue
+from chaii.corpus.labels import report_labels
+from chaii.corpus.readers import read_corpus
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def count_changes(report: pd.DataFrame) -> pd.DataFrame:
+    """Rows, rows with several occurrences and rows to be moved, by language and in all."""
+    flags = pd.DataFrame(
+        {
+            "rows": 1,
+            "several": report["occurrences"] > 1,
+            "moved": report["given_start"] != report["chosen_start"],
+        }
+    )
+    return pd.concat([flags.groupby(report["language"]).sum(), flags.sum().to_frame("all").T])
+
+
+def main() -> None:
+    """Print counts and the first rows that would be moved; write every row as CSV."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", help="a file of conf/corpora")
+    parser.add_argument("overrides", nargs="*", help="settings: paths=kaggle")
+    parser.add_argument("--output", type=Path, help="default: <paths.output>/labels/<corpus>.csv")
+    parser.add_argument("--rows", type=int, default=10, help="how many rows to print")
+    arguments = parser.parse_args()
+    with one_line_errors():
+        name = arguments.corpus
+        paths, corpora = load_catalogue(CONF, [name], overrides=arguments.overrides)
+        ((name, corpus),) = corpora.items()  # its own name: hub/squad is squad
+        given = replace(corpus, labels=Labels.first, labels_file=None)
+        examples, _ = read_corpus(name, given, cache=Path(paths.tokens) / "corpora")
+        report = report_labels(examples)
+        print(count_changes(report).to_string())
+        moved = report[report["given_start"] != report["chosen_start"]]
+        for row in moved.head(arguments.rows).itertuples():
+            print(f"\n{row.id} ({row.language}), {row.occurrences} occurrences")
+            print(f"  given  {row.given_score:6.1f}  {row.given_snippet}")
+            print(f"  chosen {row.chosen_score:6.1f}  {row.chosen_snippet}")
+        path = arguments.output or Path(paths.output, "labels", f"{name}.csv")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        report.to_csv(path, index=False)
+        print(f"\n{path}: {len(report)} rows")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Let a trained run place its corpus' answers: the file that the corpus names as labels_file.
+
+The run should answer well: one that hardly does chooses worse than the first match.
+``python scripts/relabel.py --run data/runs/<name> --corpus chaii --output data/labels/chaii.csv``
+"""
+
+import argparse
+from pathlib import Path
+
+from transformers import AutoTokenizer
+
+from chaii.answer.merging import merge_windows
+from chaii.answer.relabel import choose_by_logits
+from chaii.config_rules import one_line_errors
+from chaii.corpus.labels import write_labels
+from chaii.recipe.tokens import open_store
+from chaii.runs import Prediction, RunFolder, find_runs
+
+
+def choose_labels(run: RunFolder, corpus: str, tokens: Path) -> dict[str, tuple[int, int]]:
+    """Of each row of the corpus that a fold held out: where its answer was, and where it goes."""
+    if not run.logits.is_dir():
+        raise FileNotFoundError(f"{run.logits}: the fold held nothing out")
+    held = Prediction.load(run.logits)
+    store = open_store(held.examples, AutoTokenizer.from_pretrained(run.model), tokens)
+    lengths = store.context_lengths()
+    logits = merge_windows(held.windows, held.start_logits, held.end_logits, lengths=lengths)
+    columns = (held.examples[name] for name in ("corpus", "id", "answer_start"))
+    rows = zip(*columns, choose_by_logits(held.examples, store, logits), strict=True)
+    return {
+        identity: (starts[0], chosen)
+        for owner, identity, starts, chosen in rows
+        if owner == corpus and chosen is not None
+    }
+
+
+def main() -> None:
+    """Choose by the logits of every fold, write the file, and say what moved."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="folder of a run with its folds")
+    parser.add_argument("--corpus", default="chaii", help="whose rows are placed")
+    parser.add_argument("--output", type=Path, required=True, help="CSV: id, answer_start")
+    parser.add_argument("--tokens", type=Path, default=Path("data/tokens"))
+    arguments = parser.parse_args()
+    with one_line_errors():
+        labels: dict[str, tuple[int, int]] = {}
+        for run in find_runs(arguments.run.parent, arguments.run.name):
+            labels |= choose_labels(run, arguments.corpus, arguments.tokens)
+        if not labels:
+            raise ValueError(f"{arguments.run}: no row of corpus {arguments.corpus} was held out")
+        write_labels(arguments.output, list(labels), [chosen for _, chosen in labels.values()])
+        moved = sum(given != chosen for given, chosen in labels.values())
+        print(f"{arguments.output}: {len(labels)} rows, {moved} moved")
+
+
+if __name__ == "__main__":
+    main()

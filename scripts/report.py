@@ -1,0 +1,42 @@
+"""A page on a run's or an ensemble's errors: ``python scripts/report.py hindi_scratch``."""
+
+import argparse
+from pathlib import Path
+
+from chaii.config_rules import one_line_errors
+
+
+def main() -> None:
+    """Read the held-out rows and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("run", nargs="?", help="a run with finished folds")
+    subject.add_argument("--blend", help="an ensemble instead, as named in conf/blend")
+    parser.add_argument("--against", metavar="RUN", help="show the rows it answers otherwise")
+    parser.add_argument("--rows", type=int, default=40, help="the most rows in either list")
+    parser.add_argument("--output", type=Path, help="default: data/reports/<name>.html")
+    parser.add_argument("--runs", type=Path, default=Path("data/runs"))
+    parser.add_argument("--submissions", type=Path, default=Path("submissions"))
+    arguments = parser.parse_args()
+
+    with one_line_errors():
+        from chaii import report
+        from chaii.runs import find_runs
+
+        name, against = arguments.run or arguments.blend, arguments.against
+        if arguments.blend:
+            rows = report.read_ensemble(arguments.submissions / f"{name}_oof.parquet")
+        else:
+            rows = report.read_run(find_runs(arguments.runs, name))
+        if against:
+            other = report.read_run(find_runs(arguments.runs, against))
+            rows = report.add_baseline(rows, other, name=against)
+        page = report.render_report(rows, name=name, baseline=against, shown=arguments.rows)
+    path = arguments.output or Path("data/reports", f"{name}.html")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    print(f"{path}: {len(rows)} rows, {path.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

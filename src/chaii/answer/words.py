@@ -1,0 +1,83 @@
+"""Where words and graphemes of a text begin and end, and ranges that split neither."""
+
+from __future__ import annotations
+
+import numpy as np
+import regex
+from numpy.typing import NDArray
+
+_GRAPHEME = regex.compile(r"\X")
+# Letters with their marks and joiners, and digits: punctuation and dandas are not of a word.
+_WORD_CHARACTER = regex.compile(r"[\p{L}\p{M}\p{N}\u200c\u200d]")
+_BLANKS = np.array([code for code in range(0x3001) if chr(code).isspace()])
+_REACH = 256  # characters looked at on either side of a place: longer than any real grapheme
+
+
+def widen_to_graphemes(text: str, start_char: int, end_char: int) -> tuple[int, int]:
+    """Widen a half-open range so that it splits no grapheme: no vowel sign loses its letter.
+
+    Source: extended grapheme clusters of Unicode Standard Annex 29, by the package regex.
+
+    >>> widen_to_graphemes("दिल्ली", 1, 5)
+    (0, 6)
+    """
+    if start_char == end_char:
+        return start_char, end_char
+    return _grapheme_at(text, start_char)[0], _grapheme_at(text, end_char)[1]
+
+
+def widen_to_words(text: str, start_char: int, end_char: int) -> tuple[int, int]:
+    """Widen a half-open range so that it splits no word and no grapheme.
+
+    A word is a run of letters, digits, combining marks and joiners; a range that ends at a danda or
+    a comma stays as it is.
+
+    >>> widen_to_words("நான் சென்னையில் இருக்கிறேன்", 6, 10)
+    (5, 15)
+    """
+    if start_char == end_char:
+        return start_char, end_char
+    while start_char > 0 and _is_inside_word(text, start_char):
+        start_char -= 1
+    while end_char < len(text) and _is_inside_word(text, end_char):
+        end_char += 1
+    widened = widen_to_graphemes(text, start_char, end_char)
+    # a mark without a letter ends the grapheme of a comma or a blank, and may begin a word
+    return widened if widened == (start_char, end_char) else widen_to_words(text, *widened)
+
+
+def number_words(text: str) -> NDArray[np.int64]:
+    """For each character, how many words (runs of non-whitespace) have begun, itself included.
+
+    >>> number_words("ab c")
+    array([1, 1, 1, 2])
+    """
+    blank = find_blanks(text)
+    begins = ~blank & np.concatenate([[True], blank[:-1]])[: len(text)]
+    return np.cumsum(begins)
+
+
+def find_blanks(text: str) -> NDArray[np.bool_]:
+    """Which characters are whitespace, as `str.isspace` has it.
+
+    >>> find_blanks("ab c")
+    array([False, False,  True, False])
+    """
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    return np.isin(codes, _BLANKS)
+
+
+def _is_inside_word(text: str, at: int) -> bool:
+    return bool(_WORD_CHARACTER.match(text, at - 1) and _WORD_CHARACTER.match(text, at))
+
+
+def _grapheme_at(text: str, at: int) -> tuple[int, int]:
+    """Bounds of the grapheme that `at` lies inside; `at` twice where it lies between two."""
+    if not 0 < at < len(text) or (text[at].isascii() and text[at - 1].isascii()):
+        return at, at
+    # Graphemes are read from a place where one surely begins: a blank, or the text's beginning.
+    anchor = max(text.rfind(" ", 0, at), at - _REACH, 0)
+    for match in _GRAPHEME.finditer(text, anchor, min(len(text), at + _REACH)):
+        if match.end() >= at:
+            return (at, at) if match.end() == at else match.span()
+    return at, at

@@ -1,0 +1,113 @@
+"""Answer the test rows, member by member, within a budget of time."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from datasets import Dataset
+
+from chaii.answer.decode import Voice, decode_n_best
+from chaii.answer.panel import Panel
+from chaii.answer.submission import flatten_whitespace, write_submission
+from chaii.budget import Budget, interleave
+from chaii.config import EnsembleConfig
+from chaii.config_method import MethodConfig, MethodKind
+from chaii.members import Ensemble, Member, hear_test
+from chaii.runs import Prediction
+
+
+def answer_test(
+    test: Dataset,
+    ensemble: Ensemble,
+    method: MethodConfig,
+    *,
+    config: EnsembleConfig,
+    budget: Budget,
+) -> Path:
+    """Answer the test rows by `method`, write the submission, and return its path.
+
+    Members are heard in turns, one of each voice. Within a budget a valid submission lies there
+    from the first moment, at first without answers, and is written anew after each member by those
+    heard so far; a member that would overrun the budget is left out.
+    """
+    turns = interleave(list(ensemble.voices.values()))
+    order = list({member.name: member for member in turns}.values())
+    heard: dict[str, Prediction] = {}
+    estimates = dict.fromkeys((member.name for member in order), 0.0)
+    if budget.minutes is not None:
+        blank = pd.DataFrame({"id": test["id"][:], "prediction": ""})
+        _write(blank, test, config)
+        estimates = estimate_members(order, test, config, budget)
+    for member in order:
+        if not budget.allows(estimates[member.name]):
+            print(f"{member.name}: left out, {max(0.0, budget.seconds_left):.0f} s are left")
+            continue
+        began = time.monotonic()
+        heard[member.name] = member.predict(test, config)
+        if budget.minutes is not None:
+            answer_heard(ensemble, heard, method, test=test, config=config)
+            budget.learn(estimates[member.name], time.monotonic() - began)
+    path = Path(config.paths.submissions) / f"{config.blend.name}.csv"
+    if heard and budget.minutes is None:
+        path = answer_heard(ensemble, heard, method, test=test, config=config)
+    print(f"{path}: {len(test)} answers by {len(heard)} of {len(order)} members")
+    return path
+
+
+def estimate_members(
+    order: Sequence[Member], test: Dataset, config: EnsembleConfig, budget: Budget
+) -> dict[str, float]:
+    """Seconds each member will take, by a sample of its run; prints them and their sum.
+
+    Folds of a run share their backbone and windows, so that one of them stands for all.
+    """
+    runs: dict[str, float] = {}
+    for member in order:
+        if member.run.name not in runs:
+            runs[member.run.name] = member.estimate(test, config)
+    seconds = {member.name: runs[member.run.name] for member in order}
+    for name, estimate in seconds.items():
+        print(f"{name}: {estimate:.0f} s estimated")
+    print(f"{len(test)} rows: {sum(seconds.values()):.0f} s, {budget.seconds_left:.0f} s are left")
+    return seconds
+
+
+def answer_heard(
+    ensemble: Ensemble,
+    heard: Mapping[str, Prediction],
+    method: MethodConfig,
+    *,
+    test: Dataset,
+    config: EnsembleConfig,
+) -> Path:
+    """Write the submission of the members heard so far; who is not heard has no vote.
+
+    Where the method's single voice is not heard yet, the others vote.
+    """
+    voices: dict[str, Voice] = {}
+    for name, members in ensemble.voices.items():
+        if present := [member for member in members if member.name in heard]:
+            predictions = [heard[member.name] for member in present]
+            voices[name] = hear_test(predictions, present, config)
+    voters = [name for name in ensemble.voters if name in voices]
+    if method.kind is MethodKind.single and method.voice in ensemble.voices:
+        kind = MethodKind.single if method.voice in voices else MethodKind.vote
+        method = dataclasses.replace(method, kind=kind)
+    if config.n_best:
+        tables = [
+            decode_n_best(voice, n=config.n_best, decoding=method.decode).assign(voice=name)
+            for name, voice in voices.items()
+        ]
+        path = Path(config.paths.submissions) / f"{config.blend.name}_nbest.csv"
+        pd.concat(tables).to_csv(path, index=False)
+    return _write(Panel(voices, voters=voters).answer(method), test, config)
+
+
+def _write(answers: pd.DataFrame, test: Dataset, config: EnsembleConfig) -> Path:
+    answers = answers.assign(prediction=answers["prediction"].map(flatten_whitespace))
+    path = Path(config.paths.submissions) / f"{config.blend.name}.csv"
+    return write_submission(path, answers, expected_ids=test["id"][:])

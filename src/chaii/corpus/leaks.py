@@ -1,0 +1,194 @@
+"""Leaks: texts to train on that are also, word for word or nearly, among the held-out ones.
+
+Texts are compared by hashed character n-grams, and two only where they share one: a product of
+sparse matrices. An n-gram counts the more, the fewer texts hold it, as in tf-idf, so that phrases
+which any text may hold ("in the middle of the") make no pair.
+
+The same article in another language shares hardly any n-grams: a translated leak is not found here.
+Folds of the scheme `grouped` keep such articles on one side, where corpora tell their titles.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from chaii.corpus.ngrams import NgramIndex
+
+_BATCH_ROWS = 256
+_SAMPLES = 3  # pairs shown a line
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How one column is compared."""
+
+    column: str
+    ngram: re.Pattern[str]
+    threshold: float
+    within: bool  # whether a text counts that lies within a longer one
+    fewest: int  # n-grams that a text counts as, for a few in common are an accident
+
+
+# Ten characters from the start of each word, for any script. The threshold is the geometric mean
+# of 0.16, the most that real texts share which have nothing to do with each other (SQuAD and TyDi
+# QA English, as passages and as documents of 4,000 words, against XQuAD), and of 0.26, the least
+# that a context of XQuAD (English, Hindi) or chaii shares with itself, 5 % of its characters
+# changed (8 seeds).
+_CONTEXT = _Kind("context", re.compile(r"(?<!\S)(?=(.{10}))"), 0.2, within=True, fewest=20)
+# Five characters from any place. Above the threshold are one of 14 million pairs of SQuAD and XQuAD
+# questions, and four in five XQuAD questions and themselves, 5 % of their characters changed.
+_QUESTION = _Kind("question", re.compile(r"(?=(.{5}))"), 0.45, within=False, fewest=10)
+
+
+def find_leaks(train: Dataset, held_out: Dataset) -> pd.DataFrame:
+    """Pairs of a text to train on and a held-out one that are equal or nearly so.
+
+    Texts are `exact` if they are equal after Unicode NFKC, case folding and collapsing of blanks.
+    Contexts are `near` if they share 0.2 of the n-grams of the shorter one, so that a passage is
+    found within a whole document; questions, if they share 0.45 of the n-grams of either.
+
+    A leak of a question alone teaches nothing ("What is the capital?" may be asked of any
+    country), and n-grams cannot tell a misspelt question from the same one about another thing.
+    So `drop` holds for contexts, and for questions only if they have an answer in common.
+
+    Returns:
+        One row a pair of distinct texts, contexts first, the most alike first: kind (context or
+        question), match (exact or near), similarity (0 to 1), train_corpus, train_id,
+        held_out_corpus, held_out_id (of the first row of each text), drop, train_rows and
+        held_out_rows (int64 arrays: all row numbers of each text). The same text in two corpora is
+        two texts, and so is the same question with other answers.
+
+    Raises:
+        ValueError: there is no example on one side.
+    """
+    if not len(train) or not len(held_out):
+        sizes = f"{len(train)} examples to train on and {len(held_out)} held out"
+        raise ValueError(f"{sizes}: there must be one of each to look for leaks")
+    tables = [_find_pairs(train, held_out, kind) for kind in (_CONTEXT, _QUESTION)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def list_leaking_rows(leaks: pd.DataFrame) -> NDArray[np.int64]:
+    """Row numbers of the examples to train on whose context, or question and answer, leaks."""
+    return _unite(leaks.loc[leaks["drop"], "train_rows"])
+
+
+def count_leaks(leaks: pd.DataFrame) -> pd.DataFrame:
+    """A line each training corpus, held-out corpus, kind and match.
+
+    Columns beside these: pairs, of them `drop`, training rows, held-out rows, and sample pairs.
+    """
+    lines: list[Mapping[str, Any]] = []
+    keys = ["train_corpus", "held_out_corpus", "kind", "match"]
+    for values, part in leaks.groupby(keys, sort=True):
+        samples = zip(part["train_id"], part["held_out_id"], part["similarity"], strict=True)
+        shown = [f"{a} ~ {b} ({share:.2f})" for a, b, share in list(samples)[:_SAMPLES]]
+        lines.append(
+            dict(zip(keys, values, strict=True))
+            | {"pairs": len(part), "drop": int(part["drop"].sum())}
+            | {name: len(_unite(part[name])) for name in ("train_rows", "held_out_rows")}
+            | {"samples": ", ".join(shown)}
+        )
+    names = [*keys, "pairs", "drop", "train_rows", "held_out_rows", "samples"]
+    return pd.DataFrame(lines, columns=names)
+
+
+def format_leaks(leaks: pd.DataFrame) -> str:
+    """The counts as a table, samples last, or a word that there are none."""
+    if leaks.empty:
+        return "none found"
+    counts = count_leaks(leaks)
+    samples = ["samples", *counts.pop("samples")]
+    lines = zip(str(counts.to_string(index=False)).splitlines(), samples, strict=True)
+    return "\n".join(f"{line}  {sample}" for line, sample in lines)
+
+
+def plain_text(text: str) -> str:
+    """The text as it is compared: NFKC, case folded, every run of blanks one blank.
+
+    >>> plain_text(" Ｗhat\\n is\\tit ?")
+    'what is it ?'
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _find_pairs(train: Dataset, held_out: Dataset, kind: _Kind) -> pd.DataFrame:
+    ours, theirs = _group_rows(train, kind), _group_rows(held_out, kind)
+    held_texts = [text for texts in _iterate_texts(held_out, theirs, kind) for text in texts]
+    numbers = defaultdict(list)
+    for number, text in enumerate(held_texts):
+        numbers[text].append(number)
+    index = NgramIndex(held_texts, ngram=kind.ngram)
+    exact: list[tuple[int, int, float]] = []
+    first = 0
+    for texts in _iterate_texts(train, ours, kind):
+        for i, text in enumerate(texts, start=first):
+            exact += [(i, number, 1.0) for number in numbers.get(text, ())]
+        index.add(texts)
+        first += len(texts)
+    pairs = pd.DataFrame(exact, columns=["other", "indexed", "similarity"]).assign(match="exact")
+    near = index.compare(kind.threshold, within=kind.within, fewest=kind.fewest)
+    near = near.assign(match="near")
+    pairs = pd.concat([pairs, near] if exact else [near]).drop_duplicates(["other", "indexed"])
+    pairs = pairs.sort_values(["similarity", "match"], ascending=[False, True], kind="stable")
+    return _describe_pairs(pairs, ours, theirs, kind)
+
+
+def _describe_pairs(
+    pairs: pd.DataFrame, ours: pd.DataFrame, theirs: pd.DataFrame, kind: _Kind
+) -> pd.DataFrame:
+    left, right = ours.iloc[pairs["other"]], theirs.iloc[pairs["indexed"]]
+    agree = [not a.isdisjoint(b) for a, b in zip(left["answers"], right["answers"], strict=True)]
+    return pd.DataFrame(
+        {
+            "kind": kind.column,
+            "match": pairs["match"].to_numpy(),
+            "similarity": pairs["similarity"].to_numpy(dtype=np.float64).round(3),
+            "train_corpus": left["corpus"].to_numpy(),
+            "train_id": left["id"].to_numpy(),
+            "held_out_corpus": right["corpus"].to_numpy(),
+            "held_out_id": right["id"].to_numpy(),
+            "drop": np.array(agree, dtype=np.bool_) | (kind is _CONTEXT),
+            "train_rows": left["rows"].to_numpy(),
+            "held_out_rows": right["rows"].to_numpy(),
+        }
+    )
+
+
+def _group_rows(examples: Dataset, kind: _Kind) -> pd.DataFrame:
+    """A row each distinct text of a corpus, in the order of the examples.
+
+    Texts are known by a hash, since those of whole documents are not held all at once.
+    """
+    table = pd.DataFrame({name: examples[name][:] for name in ("corpus", "id", "answer_text")})
+    answers = [frozenset(map(plain_text, texts)) for texts in table.pop("answer_text")]
+    table["answers"] = answers if kind is _QUESTION else [frozenset()] * len(table)
+    batches = examples.select_columns([kind.column]).iter(batch_size=_BATCH_ROWS)
+    text = [hash(text) for batch in batches for text in batch[kind.column]]
+    keys = zip(table["corpus"], text, table["answers"], strict=True)
+    number, _ = pd.factorize(np.array([hash(key) for key in keys], dtype=np.int64))
+    order, ends = np.argsort(number, kind="stable"), np.cumsum(np.bincount(number))
+    rows = np.split(order, ends[:-1])
+    distinct = table.iloc[[some[0] for some in rows]].reset_index(drop=True)
+    return distinct.assign(rows=rows)
+
+
+def _iterate_texts(examples: Dataset, texts: pd.DataFrame, kind: _Kind) -> Iterator[list[str]]:
+    """The distinct texts as they are compared, in batches."""
+    chosen = examples.select_columns([kind.column]).select([rows[0] for rows in texts["rows"]])
+    for batch in chosen.iter(batch_size=_BATCH_ROWS):
+        yield [plain_text(text) for text in batch[kind.column]]
+
+
+def _unite(rows: pd.Series) -> NDArray[np.int64]:
+    return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *rows]))

@@ -1,0 +1,130 @@
+"""Benchmarks: each shows that both ways agree, and refuses where they do not."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def load(monkeypatch, tmp_path):
+    """Import a script of benchmarks/ by its name; the tokenizer it makes lies in a folder."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.chdir(tmp_path)
+
+    return importlib.import_module
+
+
+@pytest.fixture
+def corpora(load):
+    """Made documents with a question each, and contexts shared by questions."""
+    made = load("made")
+    return [made.make_examples(3, words=900), made.make_examples(2, words=400, questions=4)]
+
+
+def test_prepared_windows_and_labels_equal_the_standard_ones(load, corpora, tmp_path):
+    prepare, tokenizer = load("prepare"), load("made").make_tokenizer()
+    for examples in corpora:
+        assert prepare.check_equal(examples, tokenizer, tmp_path) > len(examples)
+
+
+def test_other_windows_are_refused(load, corpora, tmp_path, monkeypatch):
+    prepare, tokenizer = load("prepare"), load("made").make_tokenizer()
+    monkeypatch.setattr(prepare, "NEGATIVES", 1.0)
+    slide = prepare.slide
+    monkeypatch.setattr(prepare, "slide", lambda *args, **kw: slide(*args, **kw).iloc[::-1])
+    with pytest.raises(ValueError, match="length 256: windows of example 2 differ"):
+        prepare.check_equal(corpora[0], tokenizer, tmp_path)
+
+
+def test_batches_equal_the_standard_ones(load, corpora, tmp_path):
+    feeding, tokenizer = load("feeding"), load("made").make_tokenizer()
+    assert feeding.check_equal(corpora[0], tokenizer, tmp_path) >= 2
+
+
+def test_other_batches_are_refused(load, corpora, tmp_path, monkeypatch):
+    feeding, tokenizer = load("feeding"), load("made").make_tokenizer()
+    make = feeding.make_ours
+    monkeypatch.setattr(feeding, "make_ours", lambda *args, **_: make(*args, rate=0.5))
+    with pytest.raises(ValueError, match="batch 0: input_ids differ"):
+        feeding.check_equal(corpora[0], tokenizer, tmp_path)
+
+
+def test_decoded_answers_are_no_worse_than_the_standard_ones(load):
+    decode = load("decode")
+    case = decode.make_case(120)
+    assert decode.check_no_worse(case, decode.lay_out_standard(case)) > 0.5
+
+
+def test_worse_answers_are_refused(load):
+    decode = load("decode")
+    case = decode.make_case(30)
+    standard = decode.lay_out_standard(case)
+    standard["start_logits"] += 5
+    with pytest.raises(ValueError, match="answers are worse"):
+        decode.check_no_worse(case, standard)
+
+
+def test_disk_space_is_compared_over_the_same_windows(load, monkeypatch):
+    scale = load("scale")
+    line = scale.compare_disk("a few", 2, 8)
+    assert line.value > 3
+    monkeypatch.setattr(scale, "RECIPE", scale.RecipeConfig(stages=scale.RECIPE.stages[:2]))
+    with pytest.raises(ValueError, match="the other way"):
+        scale.compare_disk("a few", 1, 1)
+
+
+def test_padding_is_below_that_of_random_order(load, tmp_path):
+    padding = load("padding")
+    recipe, stores = padding.read_recipe(), padding.make_stores(tmp_path, share=1000)
+    plan = padding.plan_windows(recipe, stores, batch_size=8)
+    line = padding.compare_padding(recipe, plan, batch_size=8)
+    shuffled = plan.sample(frac=1, random_state=0, ignore_index=True)
+    assert line.value < padding.compare_padding(recipe, shuffled, batch_size=8).value
+
+
+def test_a_script_that_ends_otherwise_is_refused(load):
+    startup = load("startup")
+    assert 0 < startup.run_script(["fold=99"], 1, "fold=99") < 60
+    with pytest.raises(ValueError, match="ended with 1"):
+        startup.run_script(["fold=99"], 0, "fold=99")
+
+
+def test_a_ratio_is_that_of_the_middle_pair(load):
+    measure = load("measure")
+    line = measure.compare("x", [1.0, 2.0, 1.0], [3.0, 4.0, 10.0], at_least=3)
+    assert (line.value, line.met) == (3.0, True)
+    inverse = measure.compare("x", [3.0], [2.0], inverse=True, at_most=1.3)
+    assert (inverse.value, inverse.met) == (1.5, False)
+    assert measure.compare("x", [1.0], [1.0]).met is None
+
+
+def test_ways_run_in_turns(load):
+    calls = []
+    seconds = load("measure").alternate(lambda: calls.append("a"), lambda: calls.append("b"))
+    assert calls == ["a", "b"] * 5
+    assert [len(way) for way in seconds] == [5, 5]
+
+
+def test_the_table_is_written_from_the_results(load, tmp_path, monkeypatch):
+    measure, table = load("measure"), load("table")
+    monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(table, "HERE", tmp_path)
+    line = measure.Line("a way", "1 s", "9 s", 9.0, at_least=10, note="the limit")
+    measure.report(3, "Feeding", [line], name="feeding")
+    measure.report(4, "Padding", [line], name="padding", quick=True)  # leaves no result
+    (tmp_path / "results" / "other.json").write_text(json.dumps({"machine": "?"}))
+    page = tmp_path / "README.md"
+    page.write_text(f"head\n{table.BEGIN}\nold\n{table.END}\ntail\n")
+    table.main()
+    text = page.read_text()
+    assert text.startswith("head\n")
+    assert text.endswith("tail\n")
+    assert "old" not in text
+    assert "Padding" not in text
+    row = next(row for row in text.splitlines() if "Feeding" in row)
+    cells = ["3 Feeding", "a way", "1 s", "9 s", "9x", "at least 10x: **not met**", "the limit"]
+    assert [cell.strip() for cell in row.strip("|").split("|")] == cells

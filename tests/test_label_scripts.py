@@ -1,0 +1,113 @@
+"""Label repair end to end: what would change, a run that places labels, a fold trained on them."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chaii.config_corpora import CorpusConfig, CorpusFormat
+from chaii.config_rules import check_train
+from chaii.corpus.occurrences import find_occurrences
+from chaii.corpus.readers import read_corpus
+from chaii.fold import prepare_fold
+
+ROOT = Path(__file__).parents[1]
+CHAII = "corpora.sources.demo_chaii"
+
+
+def run_script(*command):
+    words = [sys.executable, *map(str, command)]
+    finished = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_inspection_counts_shows_and_writes_what_would_change(tmp_path):
+    path, place = tmp_path / "train.csv", "Pune is old. Ravi was born in Pune."
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "question", "context", "answer_text", "answer_start", "language"])
+        writer.writerow(["a", "Where was Ravi born?", place, "Pune", 0, "hindi"])
+        writer.writerow(["b", "Where was Ravi born?", place, "Pune", 30, "tamil"])
+        writer.writerow(["c", "Who was born?", place, "Ravi", 13, "tamil"])
+    overrides = [f"corpora.sources.chaii.path={path}", f"paths.output={tmp_path}"]
+    printed = run_script("scripts/inspect_labels.py", "chaii", *overrides)
+    counts = {line.split()[0]: line.split()[1:] for line in printed.splitlines()[1:4]}
+    assert counts == {"hindi": ["1", "1", "1"], "tamil": ["2", "1", "0"], "all": ["3", "2", "1"]}
+    assert "a (hindi), 2 occurrences" in printed
+    assert "born in [Pune]." in printed
+    table = pd.read_csv(tmp_path / "labels/chaii.csv")
+    assert table["chosen_start"].tolist() == [30, 30, 13]
+
+
+def test_a_run_places_the_rows_it_held_out(demo_run, tmp_path):
+    file, run = tmp_path / "labels.csv", demo_run.path.parent
+    tokens = ["--tokens", tmp_path / "tokens"]
+    arguments = ["--run", run, "--corpus", "demo_chaii", "--output", file, *tokens]
+    printed = run_script("scripts/relabel.py", *arguments)
+    labels = pd.read_csv(file, index_col="id")["answer_start"]
+    assert set(labels.index) == set(demo_run.read_oof()["id"])
+    path = demo_run.root.parent / "demo/chaii/train.csv"
+    corpus = CorpusConfig(CorpusFormat.chaii_csv, str(path))
+    given, _ = read_corpus("demo_chaii", corpus)
+    moved, _ = read_corpus(
+        "demo_chaii", CorpusConfig(CorpusFormat.chaii_csv, str(path), labels_file=str(file))
+    )
+    several = 0
+    for old, new in zip(given, moved, strict=True):
+        text, start = old["answer_text"][0], old["answer_start"][0]
+        places = find_occurrences(old["context"], text, start)
+        several += len(places) > 1
+        assert new["answer_start"][0] in places
+        assert new["answer_start"][0] == labels.get(old["id"], start)
+    changed = sum(
+        labels[row["id"]] != row["answer_start"][0] for row in given if row["id"] in labels
+    )
+    assert f"{len(labels)} rows, {changed} moved" in printed
+    assert several > 0
+
+
+@pytest.fixture(scope="module")
+def prepared(compose_config, tmp_path_factory):
+    """The demo, prepared under each kind of labels for its chaii."""
+    output = f"paths.output={tmp_path_factory.mktemp('demo')}"
+    return {
+        labels: prepare_fold(
+            check_train(compose_config("train", output, f"{CHAII}.labels={labels}"))
+        )
+        for labels in ("first", "evidence", "all")
+    }
+
+
+def test_labels_change_neither_folds_nor_gold_texts(prepared):
+    first = prepared["first"]
+    for other in prepared.values():
+        assert other.held_out["id"][:] == first.held_out["id"][:]
+        texts = [dict.fromkeys(row).keys() for row in other.held_out["answer_text"]]
+        assert texts == [dict.fromkeys(row).keys() for row in first.held_out["answer_text"]]
+        for name, rows in first.rows.items():
+            np.testing.assert_array_equal(other.rows[name], rows)
+
+
+def test_only_the_corpus_set_so_trains_on_every_occurrence(prepared):
+    stores = {labels: fold.stores for labels, fold in prepared.items()}
+    with_table = {
+        labels: [name for name, store in found.items() if store.answers]
+        for labels, found in stores.items()
+    }
+    assert with_table == {"first": [], "evidence": [], "all": ["demo_chaii"]}
+    assert len(stores["all"]["demo_chaii"].answers.tokens) > 900
+    plans = {labels: fold.make_plan(1) for labels, fold in prepared.items()}
+    positives = {labels: (plan["start_token"] >= 0).sum() for labels, plan in plans.items()}
+    assert positives["all"] > positives["first"]
+
+
+def test_a_fold_learns_from_every_occurrence(train_demo, tmp_path):
+    run = train_demo(tmp_path, f"{CHAII}.labels=all")
+    metrics = run.read_metrics()
+    assert np.isfinite([entry["loss"] for entry in metrics["history"] if "loss" in entry]).all()
+    assert metrics["rows"] == len(run.read_oof())
