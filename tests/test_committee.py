@@ -298,3 +298,11 @@ def test_a_killed_ensemble_leaves_the_submission_of_those_heard(
     killed = read(path.with_name("killed.csv"))
     assert list(killed["id"]) == list(read(path)["id"])
     assert (killed["PredictionString"] != "").any()
+
+
+def test_test_rows_are_answered_in_parts_without_a_trace(
+    submission, three_backbones, ensemble_demo, monkeypatch
+):
+    monkeypatch.setattr("chaii.answering._ROWS", 7)
+    path = ensemble_demo(three_backbones, "blend.name=parts")
+    assert path.read_bytes() == submission.read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,10 @@ from chaii.budget import Budget, interleave
 from chaii.config import EnsembleConfig
 from chaii.config_method import MethodConfig, MethodKind
 from chaii.members import Ensemble, Member, hear_test
+from chaii.recipe.tokens import open_store
 from chaii.runs import Prediction
+
+_ROWS = 256  # test rows whose logits are in memory at a time
 
 
 def answer_test(
@@ -88,23 +91,52 @@ def answer_heard(
 
     Where the method's single voice is not heard yet, the others vote.
     """
-    voices: dict[str, Voice] = {}
-    for name, members in ensemble.voices.items():
-        if present := [member for member in members if member.name in heard]:
-            predictions = [heard[member.name] for member in present]
-            voices[name] = hear_test(predictions, present, config)
-    voters = [name for name in ensemble.voters if name in voices]
-    if method.kind is MethodKind.single and method.voice in ensemble.voices:
-        kind = MethodKind.single if method.voice in voices else MethodKind.vote
-        method = dataclasses.replace(method, kind=kind)
-    if config.n_best:
-        tables = [
-            decode_n_best(voice, n=config.n_best, decoding=method.decode).assign(voice=name)
-            for name, voice in voices.items()
-        ]
+    groups = {
+        name: [member for member in members if member.name in heard]
+        for name, members in ensemble.voices.items()
+    }
+    groups = {name: members for name, members in groups.items() if members}
+    if method.kind is MethodKind.single and method.voice in set(ensemble.voices) - set(groups):
+        method = dataclasses.replace(method, kind=MethodKind.vote)
+    answers, best = [], []
+    for voices in _hear_parts(groups, heard, method, test=test, config=config):
+        voters = [name for name in ensemble.voters if name in voices]
+        answers.append(Panel(voices, voters=voters).answer(method))
+        if config.n_best:
+            best += [
+                decode_n_best(voice, n=config.n_best, decoding=method.decode).assign(voice=name)
+                for name, voice in voices.items()
+            ]
+    if best:
         path = Path(config.paths.submissions) / f"{config.blend.name}_nbest.csv"
-        pd.concat(tables).to_csv(path, index=False)
-    return _write(Panel(voices, voters=voters).answer(method), test, config)
+        pd.concat(best).to_csv(path, index=False)
+    return _write(pd.concat(answers, ignore_index=True), test, config)
+
+
+def _hear_parts(
+    groups: Mapping[str, Sequence[Member]],
+    heard: Mapping[str, Prediction],
+    method: MethodConfig,
+    *,
+    test: Dataset,
+    config: EnsembleConfig,
+) -> Iterator[dict[str, Voice]]:
+    """All voices on some of the test rows after the others, so that memory stays flat."""
+    stores = {
+        name: open_store(test, members[0].tokenizer, Path(config.paths.tokens))
+        for name, members in groups.items()
+    }
+    for first in range(0, len(test), _ROWS):
+        yield {
+            name: hear_test(
+                [heard[member.name] for member in members],
+                members,
+                stores[name],
+                how=method.decode.merge,
+                rows=slice(first, first + _ROWS),
+            )
+            for name, members in groups.items()
+        }
 
 
 def _write(answers: pd.DataFrame, test: Dataset, config: EnsembleConfig) -> Path:

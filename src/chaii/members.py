@@ -21,7 +21,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTraine
 from chaii.answer.decode import Voice
 from chaii.answer.scoreboard import Key, example_keys
 from chaii.config import EnsembleConfig
-from chaii.config_method import Voters
+from chaii.config_method import Merge, Voters
 from chaii.model.inference import predict_logits
 from chaii.recipe.template import fingerprint_tokenizer
 from chaii.recipe.tokens import TokenStore, open_store
@@ -161,16 +161,20 @@ def gather_members(config: EnsembleConfig) -> Ensemble:
 
 
 def hear_test(
-    predictions: Sequence[Prediction], members: Sequence[Member], config: EnsembleConfig
+    predictions: Sequence[Prediction],
+    members: Sequence[Member],
+    store: TokenStore,
+    *,
+    how: Merge,
+    rows: slice,
 ) -> Voice:
-    """What members that share a tokenizer say together of the test rows."""
+    """What members that share a tokenizer, hence a token store, say of some of the test rows."""
     examples = predictions[0].examples
-    store = open_store(examples, members[0].tokenizer, Path(config.paths.tokens))
-    logits = [lay_out(p, store, how=config.method.decode.merge) for p in predictions]
+    numbers = np.arange(*rows.indices(len(examples)))
     return open_voice(
-        logits,
-        examples,
-        store,
+        [lay_out(prediction, store, how=how, rows=rows) for prediction in predictions],
+        examples.select(numbers),
+        store.select(numbers),
         weights=[member.weight for member in members],
         max_tokens=members[0].max_tokens,
     )

@@ -16,13 +16,29 @@ from chaii.recipe.tokens import TokenStore
 from chaii.runs import Prediction
 
 
-def lay_out(prediction: Prediction, store: TokenStore, *, how: Merge = Merge.max) -> ContextLogits:
-    """Lay the logits of windows onto the context tokens of their examples."""
+def lay_out(
+    prediction: Prediction,
+    store: TokenStore,
+    *,
+    how: Merge = Merge.max,
+    rows: slice | None = None,
+) -> ContextLogits:
+    """Lay the logits of windows onto the context tokens of their examples, or of a run of them.
+
+    The windows come in the order of the examples, as `slide` cuts them, so that a run of rows is a
+    run of logits: no others are read.
+    """
+    first, last, _ = (rows or slice(None)).indices(len(store))
+    windows = prediction.windows
+    example = windows["example"].to_numpy()
+    width = (windows["context_to"] - windows["context_from"]).to_numpy(np.int64)
+    begin, end = np.searchsorted(example, [first, last])
+    flat = slice(width[:begin].sum(), width[:end].sum())
     return merge_windows(
-        prediction.windows,
-        prediction.start_logits,
-        prediction.end_logits,
-        lengths=store.context_lengths(),
+        windows[begin:end].assign(example=example[begin:end] - first),
+        prediction.start_logits[flat],
+        prediction.end_logits[flat],
+        lengths=store.context_lengths()[first:last],
         how=how.value,
     )
 
