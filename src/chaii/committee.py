@@ -75,7 +75,7 @@ def make_submission(config: EnsembleConfig) -> Path:
     scores = tabulate_scores(lines)
     print(scores.to_string(index=False, float_format="{:.4f}".format))
     scores.to_csv(path := folder / f"{config.blend.name}_scores.csv", index=False)
-    write_method(folder / "method" / f"{config.blend.name}.yaml", method)
+    _write_method(folder / "method" / f"{config.blend.name}.yaml", method)
     if test is None:
         return path
     return answer_test(test, ensemble, method, config=config, budget=budget)
@@ -159,7 +159,7 @@ def decide(
     return chosen.method, chosen.nested, "nested folds"
 
 
-def write_method(path: Path, method: MethodConfig) -> None:
+def _write_method(path: Path, method: MethodConfig) -> None:
     """Write how the test rows are answered, to be taken by hand another time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     head = f"# python scripts/ensemble.py --config-dir {path.parents[1]} method={path.stem} …\n"

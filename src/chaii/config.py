@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from chaii.config_corpora import CorporaConfig, CorpusConfig
-from chaii.config_method import MethodConfig, SearchConfig, Voters
+from chaii.config_method import MethodConfig, SearchConfig
 
 
 class FoldScheme(Enum):
@@ -38,6 +38,13 @@ class Precision(Enum):
     bf16 = "bf16"
     fp16 = "fp16"
     int8 = "int8"  # linear layers in 8-bit whole numbers: to predict on a CPU
+
+
+class Voters(Enum):
+    """Whose answers are put to the vote, or fused."""
+
+    backbones = "backbones"  # logits of all runs of a backbone are averaged before
+    runs = "runs"
 
 
 class TokenizerKind(Enum):

@@ -40,13 +40,6 @@ class Tie(Enum):
     best = "best"  # the voter ranked highest decides
 
 
-class Voters(Enum):
-    """Whose answers are put to the vote, or fused."""
-
-    backbones = "backbones"  # logits of all runs of a backbone are averaged before
-    runs = "runs"
-
-
 @dataclass
 class DecodeConfig:
     """How logits become an answer."""

@@ -79,7 +79,7 @@ def train_fold(config: TrainConfig) -> RunFolder:
     if prepared.held_out is not None:
         judge = Judge(config, prepared.held_out, prepared.tokenizer)
     run.begin(config)
-    model, metrics = train_attempts(config, run, prepared, judge)
+    model, metrics = _train_attempts(config, run, prepared, judge)
     model.save_pretrained(run.model)
     prepared.tokenizer.save_pretrained(run.model)
 
@@ -112,7 +112,7 @@ def prepare_fold(config: TrainConfig) -> Prepared:
     return Prepared(config, corpora, rows, held_out, tokenizer, stores, leaks)
 
 
-def train_attempts(
+def _train_attempts(
     config: TrainConfig, run: RunFolder, prepared: Prepared, judge: Judge | None
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """Train on the plan; after a collapse go on from before it, as often as `restarts` allows.

@@ -20,8 +20,8 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTraine
 
 from chaii.answer.decode import Voice
 from chaii.answer.scoreboard import Key, example_keys
-from chaii.config import EnsembleConfig
-from chaii.config_method import Merge, Voters
+from chaii.config import EnsembleConfig, Voters
+from chaii.config_method import Merge
 from chaii.model.inference import predict_logits
 from chaii.recipe.template import fingerprint_tokenizer
 from chaii.recipe.tokens import TokenStore, open_store
