@@ -306,3 +306,15 @@ def test_test_rows_are_answered_in_parts_without_a_trace(
     monkeypatch.setattr("chaii.answering._ROWS", 7)
     path = ensemble_demo(three_backbones, "blend.name=parts")
     assert path.read_bytes() == submission.read_bytes()
+
+
+def test_no_answer_is_an_answer_where_it_is_allowed(three_backbones, ensemble_demo):
+    paths = [
+        ensemble_demo(
+            three_backbones, f"blend.name=null{place}", f"method.decode.null_threshold={threshold}"
+        )
+        for place, threshold in enumerate((1000, -1000))
+    ]
+    never, always = (read(path)["PredictionString"] for path in paths)
+    assert (never != "").all()
+    assert (always == "").all()

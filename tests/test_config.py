@@ -109,6 +109,7 @@ BROKEN_RULES = {
     "backbone.warmup=10": "warmup=10.0: must be a share",
     "backbone.windows_per_step=20": "must be a multiple of trainer.batch_size=8",
     "trainer.batch_size=0": "trainer.batch_size=0: must be at least 1",
+    "trainer.precision=int8": "trainer.precision=int8: predicts only",
     "name=???": "name: must be set",
     "+typo=1": "typo: Key 'typo' not in 'TrainConfig'",
     "+trainer.typo=1": "trainer.typo: Key 'typo' not in 'TrainerConfig'",

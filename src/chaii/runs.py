@@ -35,6 +35,7 @@ class Prediction:
     windows: pd.DataFrame
     start_logits: NDArray[np.float16]
     end_logits: NDArray[np.float16]
+    null_logits: NDArray[np.float16] | None = None  # (windows, 2); older runs lack them
 
     def save(self, folder: Path) -> None:
         """Write all parts under `folder`; it appears under its name when it is complete."""
@@ -44,6 +45,8 @@ class Prediction:
         self.windows.to_parquet(building / "windows.parquet")
         np.save(building / "start_logits.npy", self.start_logits)
         np.save(building / "end_logits.npy", self.end_logits)
+        if self.null_logits is not None:
+            np.save(building / "null_logits.npy", self.null_logits)
         shutil.rmtree(folder, ignore_errors=True)
         building.rename(folder)
 
@@ -55,6 +58,7 @@ class Prediction:
             windows=pd.read_parquet(folder / "windows.parquet"),
             start_logits=np.load(folder / "start_logits.npy", mmap_mode="r"),
             end_logits=np.load(folder / "end_logits.npy", mmap_mode="r"),
+            null_logits=np.load(null) if (null := folder / "null_logits.npy").is_file() else None,
         )
 
 

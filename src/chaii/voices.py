@@ -34,12 +34,14 @@ def lay_out(
     width = (windows["context_to"] - windows["context_from"]).to_numpy(np.int64)
     begin, end = np.searchsorted(example, [first, last])
     flat = slice(width[:begin].sum(), width[:end].sum())
+    null = prediction.null_logits
     return merge_windows(
         windows[begin:end].assign(example=example[begin:end] - first),
         prediction.start_logits[flat],
         prediction.end_logits[flat],
         lengths=store.context_lengths()[first:last],
         how=how.value,
+        null_logits=None if null is None else null[begin:end],
     )
 
 

@@ -1,5 +1,7 @@
 """Batches: padded tensors of plan rows."""
 
+from multiprocessing.reduction import ForkingPickler
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,6 +84,15 @@ def test_cutout_depends_on_seed_and_position_alone(plan, store):
     assert forward == backward[::-1]
     other = PlanDataset(plan, {"toy": store}, cutout_config=config, seed=2)
     assert forward != [other[i].input_ids.tolist() for i in range(len(plan))]
+
+
+def test_a_batch_comes_out_of_another_process_as_it_was(plan, store):
+    dataset = PlanDataset(plan, {"toy": store})
+    batch = collate([dataset[i] for i in range(3)], template=store.template)
+    copy = ForkingPickler.loads(ForkingPickler.dumps(batch))
+    assert type(copy) is type(batch)
+    assert {name: tensor.dtype for name, tensor in copy.items()} == dict.fromkeys(batch, torch.long)
+    assert all(torch.equal(copy[name], tensor) for name, tensor in batch.items())
 
 
 def test_worker_processes_change_nothing(plan, store):

@@ -12,9 +12,9 @@ from chaii.recipe.windows import finished_input
 @pytest.mark.parametrize("kind", list(TokenizerKind))
 def test_logits_equal_those_of_each_window_alone(kind, make_model, toy_plan, toy_store):
     model, plan, store = make_model(kind).eval(), toy_plan[kind], toy_store[kind]
-    start, end = predict_logits(model, plan, store, batch_size=5)
+    start, end, null = predict_logits(model, plan, store, batch_size=5)
     place = 0
-    for window in plan.itertuples():
+    for row, window in enumerate(plan.itertuples()):
         ids, types, context = finished_input(store, window)
         inputs = {"input_ids": torch.tensor(ids[None].astype(np.int64))}
         if store.template.uses_type_ids:
@@ -25,9 +25,24 @@ def test_logits_equal_those_of_each_window_alone(kind, make_model, toy_plan, toy
         for flat, logits in ((start, output.start_logits), (end, output.end_logits)):
             expected = logits[0, context : context + width].numpy()
             np.testing.assert_allclose(flat[place : place + width], expected, atol=1e-3)
+        cls = [side[0, store.template.cls_position] for side in output.values()]
+        np.testing.assert_allclose(null[row], cls, atol=1e-3)
         place += width
     assert place == len(start) == len(end)
     assert start.dtype == np.float16
+
+
+def test_long_windows_make_small_batches_on_a_cpu(make_model, toy_plan, toy_store, monkeypatch):
+    model, sizes = make_model(TokenizerKind.unigram), []
+    monkeypatch.setattr("chaii.model.inference._CPU_TOKENS", 200)
+    model.register_forward_pre_hook(
+        lambda _model, _args, inputs: sizes.append(inputs["input_ids"].shape), with_kwargs=True
+    )
+    plan = toy_plan[TokenizerKind.unigram]
+    predict_logits(model, plan, toy_store[TokenizerKind.unigram], batch_size=50)
+    assert max(rows * tokens for rows, tokens in sizes) <= 200
+    assert sum(rows for rows, _ in sizes) == len(plan)
+    assert sizes[0][0] > 1
 
 
 def test_precision_falls_back_to_what_the_machine_has(monkeypatch):

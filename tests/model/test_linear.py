@@ -79,8 +79,8 @@ def test_eight_bits_stay_near_and_leave_the_model_alone(make_model, toy_plan, to
     model = make_model(KIND).eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     options = {"batch_size": 5}
-    exact, _ = predict_logits(model, toy_plan[KIND], toy_store[KIND], **options)
-    coarse, _ = predict_logits(
+    exact, *_ = predict_logits(model, toy_plan[KIND], toy_store[KIND], **options)
+    coarse, *_ = predict_logits(
         model, toy_plan[KIND], toy_store[KIND], precision=Precision.int8, **options
     )
     difference = abs(coarse.astype(float) - exact)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from chaii.recipe.template import fingerprint_tokenizer, read_pair_template
+from chaii.recipe.template import fingerprint_tokenizer, read_pair_template, whole_texts
 from chaii.recipe.tokens import open_store
 
 
@@ -67,6 +67,19 @@ def test_truncation_does_not_change_the_fingerprint(tokenizers):
     before = fingerprint_tokenizer(tokenizer)
     tokenizer("a", truncation=True, max_length=8)
     assert fingerprint_tokenizer(tokenizer) == before
+
+
+def test_a_tokenizer_gets_its_own_settings_back(tokenizers):
+    tokenizer = tokenizers["unigram_bert"]
+    backend = tokenizer.backend_tokenizer
+    tokenizer("a", "b c d", truncation="only_second", max_length=9, padding="max_length")
+    before = backend.truncation, backend.padding
+    assert None not in before
+    with whole_texts(tokenizer) as whole:
+        assert (whole.truncation, whole.padding) == (None, None)
+    assert (backend.truncation, backend.padding) == before
+    backend.no_truncation()
+    backend.no_padding()
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,18 @@ from chaii.recipe.answers import IntArray
 from chaii.recipe.augment import cutout, window_generator
 from chaii.recipe.template import PairTemplate
 from chaii.recipe.tokens import TokenStore
-from chaii.recipe.windows import WINDOW_COLUMNS, finished_input
+from chaii.recipe.windows import WINDOW_COLUMNS, Window, finished_input
 
-Batch = dict[str, torch.Tensor]
+
+class Batch(dict[str, torch.Tensor]):
+    """Padded tensors of some windows, by the names that models give them.
+
+    Goes from a loader's process to its reader by value: torch would pass each tensor in shared
+    memory, and to open that takes longer than to copy a few windows.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, ({name: tensor.numpy() for name, tensor in self.items()},)
 
 
 @dataclass(frozen=True)
@@ -45,10 +54,11 @@ class PlanDataset(Dataset[Feature]):
         cutout_config: CutoutConfig | None = None,
         seed: int = 0,
     ) -> None:
-        self._windows = plan[list(WINDOW_COLUMNS)].to_records(index=False)
+        self._windows = plan[list(WINDOW_COLUMNS)].to_numpy(np.int32)
         corpora = plan["corpus"].cat
         self._corpus = corpora.codes.to_numpy()
         self._stores = [stores[name] for name in corpora.categories]
+        self._special_ids = np.array(self._stores[0].template.special_token_ids)[:, None]
         self._cutout = cutout_config or CutoutConfig()
         self._seed = seed
 
@@ -56,11 +66,11 @@ class PlanDataset(Dataset[Feature]):
         return len(self._windows)
 
     def __getitem__(self, position: int) -> Feature:
-        window = self._windows[position]
+        window = Window._make(self._windows[position].tolist())
         store = self._stores[self._corpus[position]]
         ids, types, context = finished_input(store, window)
         if self._cutout.rate:
-            special = np.isin(ids, store.template.special_token_ids)
+            special = (ids == self._special_ids).any(axis=0)
             question = (np.arange(len(ids)) < context) & (not self._cutout.question)
             ids = cutout(
                 ids,
@@ -101,7 +111,11 @@ def collate(
     }
     if template.uses_type_ids:
         arrays["token_type_ids"] = types
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return _rebuild(arrays)
+
+
+def _rebuild(arrays: Mapping[str, IntArray]) -> Batch:
+    return Batch({name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def _label(store: TokenStore, window: Any, context: int) -> tuple[IntArray, IntArray]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,15 @@ from chaii.recipe.answers import IntArray
 from chaii.recipe.tokens import TokenStore
 
 HalfArray = NDArray[np.float16]
+_CPU_TOKENS = 2048  # of a batch: one whose activations stay in the cache beats a larger one
+
+
+class WindowLogits(NamedTuple):
+    """Logits of a windows table; float16, no padding."""
+
+    start: HalfArray  # flat over the context tokens of each window, in the table's order
+    end: HalfArray
+    null: HalfArray  # (windows, 2) start and end logit of the token that stands for no answer
 
 
 def choose_precision(precision: Precision) -> Precision:
@@ -42,42 +52,59 @@ def predict_logits(
     *,
     batch_size: int,
     precision: Precision = Precision.auto,
-) -> tuple[HalfArray, HalfArray]:
+) -> WindowLogits:
     """Run `model` over a windows table of one corpus, longest windows first.
 
-    Returns:
-        Start and end logits, flat over the context tokens of each window in the table's order;
-        float16, no padding.
+    `batch_size` is an upper bound: on a CPU, batches of long windows are smaller.
 
     Raises:
         ValueError: `precision` is int8 and the model lies on a GPU.
     """
-    columns = windows.assign(corpus=pd.Categorical(["corpus"] * len(windows)))
-    dataset = PlanDataset(columns, {"corpus": store})
     width = (windows["context_to"] - windows["context_from"]).to_numpy(np.int64)
     first = np.cumsum(width) - width
     tail = len(store.template.after)
     length = windows["length"].to_numpy(np.int64)
     start, end = (np.empty(int(width.sum()), np.float16) for _ in range(2))
-
+    null = np.empty((len(windows), 2), np.float16)
     precision = choose_precision(precision)
-    if precision is Precision.int8:
-        model = _quantise(model)
+    for rows, *logits in _predict_batches(
+        model, windows, store, batch_size=batch_size, precision=precision
+    ):
+        for row, start_row, end_row in zip(rows, *logits, strict=True):
+            context = slice(length[row] - tail - width[row], length[row] - tail)
+            place = slice(first[row], first[row] + width[row])
+            start[place], end[place] = start_row[context], end_row[context]
+            null[row] = [side[store.template.cls_position] for side in (start_row, end_row)]
+    return WindowLogits(start, end, null)
+
+
+def _predict_batches(
+    model: PreTrainedModel,
+    windows: pd.DataFrame,
+    store: TokenStore,
+    *,
+    batch_size: int,
+    precision: Precision,
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Rows of each batch, longest first, and its start and end logits, ``(rows, tokens)``."""
+    columns = windows.assign(corpus=pd.Categorical(["corpus"] * len(windows)))
+    dataset = PlanDataset(columns, {"corpus": store})
+    length = windows["length"].to_numpy()
     order = np.argsort(-length, kind="stable")
+    if model.device.type == "cpu":
+        batch_size = min(batch_size, max(1, _CPU_TOKENS // int(length.max(initial=1))))
     batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
     model.eval()
+    if precision is Precision.int8:
+        model = _quantise(model)
     outputs = (
         (rows, _forward(model, _assemble(dataset, rows, store), precision=precision))
         for rows in tqdm(batches, desc="predict", unit="batch", leave=False)
     )
     # a batch is read when the next one is under way: a GPU never waits for us
     for (rows, output), _ in pairwise(chain(outputs, [((), None)])):
-        logits = (part.float().cpu().numpy() for part in (output.start_logits, output.end_logits))
-        for row, start_row, end_row in zip(rows, *logits, strict=True):
-            context = slice(length[row] - tail - width[row], length[row] - tail)
-            place = slice(first[row], first[row] + width[row])
-            start[place], end[place] = start_row[context], end_row[context]
-    return start, end
+        start, end = output.start_logits, output.end_logits
+        yield rows, start.float().cpu().numpy(), end.float().cpu().numpy()
 
 
 def _quantise(model: PreTrainedModel) -> PreTrainedModel:

@@ -6,14 +6,13 @@ flat view over them would be a copy; three memory maps are flat as they lie.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import compress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from chaii.recipe.answers import AnswerTable, IntArray, locate_answers
-from chaii.recipe.template import PairTemplate, fingerprint_tokenizer, read_pair_template
+from chaii.recipe.template import (
+    PairTemplate,
+    fingerprint_tokenizer,
+    read_pair_template,
+    whole_texts,
+)
 
+_COLUMNS = ("question", "context")  # in the order of their texts' numbers
 _BATCH_ROWS = 256  # rows read from disk at a time
 _BATCH_CHARACTERS = 2_000_000  # text handed to the tokenizer at a time: bounds its memory
 
@@ -90,8 +95,8 @@ def open_store(
     context = distinct.context
     listed = slice(None if every_answer else 1)
     answers = locate_answers(
-        [row[listed] for row in examples["answer_start"]],
-        [row[listed] for row in examples["answer_text"]],
+        [row[listed] for row in examples["answer_start"][:]],
+        [row[listed] for row in examples["answer_text"][:]],
         offsets=offsets,
         first=text_start[context],
         last=text_start[context + 1],
@@ -120,15 +125,18 @@ class _Distinct:
 
     def texts(self) -> Iterator[str]:
         """The distinct texts in the order of their numbers."""
-        return compress(_all_texts(self.examples), self.is_first)
+        for column, first in zip(_COLUMNS, self.is_first.reshape(2, -1), strict=True):
+            yield from _read_texts(self.examples.select(np.flatnonzero(first)), column)
 
 
 def _find_distinct(examples: Dataset) -> _Distinct:
     """Number the distinct texts by their digests, a few rows in memory at a time."""
     numbers: dict[bytes, int] = {}
     number, is_first = [], []
-    for text in _all_texts(examples):
-        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    last, digest = None, b""
+    for text in chain.from_iterable(_read_texts(examples, column) for column in _COLUMNS):
+        if text != last:  # the questions of one context often follow one another
+            last, digest = text, hashlib.blake2b(text.encode(), digest_size=16).digest()
         is_first.append(digest not in numbers)
         number.append(numbers.setdefault(digest, len(numbers)))
     fingerprint = hashlib.blake2b(b"".join(numbers), digest_size=10).hexdigest()
@@ -136,19 +144,15 @@ def _find_distinct(examples: Dataset) -> _Distinct:
     return _Distinct(examples, question, context, np.array(is_first), fingerprint)
 
 
-def _all_texts(examples: Dataset) -> Iterator[str]:
-    """Every question without its leading blanks, then every context."""
-    for column in ("question", "context"):
-        for batch in examples.select_columns([column]).iter(batch_size=_BATCH_ROWS):
-            for text in batch[column]:
-                yield text.lstrip() if column == "question" else text
+def _read_texts(examples: Dataset, column: str) -> Iterator[str]:
+    """The texts of a column; questions without their leading blanks."""
+    for batch in examples.select_columns([column]).iter(batch_size=_BATCH_ROWS):
+        for text in batch[column]:
+            yield text.lstrip() if column == "question" else text
 
 
 def _write_store(home: Path, texts: Iterator[str], tokenizer: Any, *, total: int) -> None:
     """Tokenise `texts` into `home`; it appears under its name only when it is complete."""
-    backend = copy.deepcopy(tokenizer.backend_tokenizer)
-    backend.no_truncation()  # some tokenizers are shipped with both switched on
-    backend.no_padding()
     home.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
     counts = [0]
@@ -156,6 +160,7 @@ def _write_store(home: Path, texts: Iterator[str], tokenizer: Any, *, total: int
     try:
         with (
             progress,
+            whole_texts(tokenizer) as backend,
             (building / "input_ids.bin").open("wb") as ids_file,
             (building / "offsets.bin").open("wb") as offsets_file,
         ):
@@ -188,10 +193,13 @@ def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
 
 
 def _map(path: Path, dtype: type[np.integer[Any]]) -> IntArray:
-    """Read-only memory map of a flat file (an empty file cannot be mapped)."""
+    """Read-only memory map of a flat file (an empty file cannot be mapped).
+
+    As a plain array: a slice of a `np.memmap` takes several times as long.
+    """
     if path.stat().st_size == 0:
         return np.empty(0, dtype)
-    return np.memmap(path, dtype, mode="r")
+    return np.asarray(np.memmap(path, dtype, mode="r"))
 
 
 def _first_answers(answers: AnswerTable) -> IntArray:

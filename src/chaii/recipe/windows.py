@@ -12,7 +12,7 @@ A windows table is a `pandas.DataFrame`, one row a window, with integer columns
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,19 @@ from chaii.recipe.answers import IntArray
 from chaii.recipe.template import PairTemplate
 from chaii.recipe.tokens import TokenStore
 
-WINDOW_COLUMNS = ("example", "context_from", "context_to", "start_token", "end_token", "length")
+
+class Window(NamedTuple):
+    """One row of a windows table."""
+
+    example: int
+    context_from: int
+    context_to: int
+    start_token: int
+    end_token: int
+    length: int
+
+
+WINDOW_COLUMNS = Window._fields
 
 
 def slide(
