@@ -156,7 +156,9 @@ def test_kaggle_notebooks_are_stored_without_outputs(name):
 
 
 def test_writeup_is_stored_with_its_pictures():
-    assert len(outputs(read_notebook("writeup"), "image/png")) == 3
+    assert (
+        len(outputs(read_notebook("writeup"), "image/png")) == 6
+    )  # three of the runs, one of each comparison
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
