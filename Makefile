@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO := demo_muril,demo_xlmr,demo_rembert
 
 .DEFAULT_GOAL := help
-BENCHMARKS := startup prepare scale feeding padding decode train infer
+BENCHMARKS := startup prepare scale feeding padding decode train infer ensemble_budget
 GPU_BENCHMARKS := train_gpu infer_gpu
 .PHONY: help setup demo test check bench bench-gpu clean
 

@@ -1,0 +1,134 @@
+"""Row 8: the winner's 13 members inside a budget, foretold from a sample of windows.
+
+The members are three small families with random weights in finished run folders; the test rows are
+made, long as chaii's. First all of them without a limit, against what was foretold; then within
+half of that time: the submission must be valid and written in time.
+
+    python benchmarks/ensemble_budget.py
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra import compose, initialize_config_dir
+from made import make_examples, make_tokenizer
+from measure import Line, parse_arguments, report, tell
+from omegaconf import OmegaConf
+from transformers import AutoConfig, AutoModelForQuestionAnswering, set_seed
+
+from chaii.answering import estimate_members
+from chaii.budget import Budget
+from chaii.committee import make_submission
+from chaii.config import EnsembleConfig, register_schemas
+from chaii.config_rules import check_ensemble
+from chaii.corpus.readers import read_corpus
+from chaii.members import gather_members
+
+FOLDS = {"bert": 3, "rembert": 5, "xlm-roberta": 5}  # MuRIL's family, RemBERT's, XLM-R's
+CONF = Path(__file__).parents[1] / "conf"
+SIZE = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3}
+SIZE |= {"num_attention_heads": 4, "max_position_embeddings": 514}
+
+
+def make_runs(folder: Path) -> None:
+    """Finished folds with random weights, trained on everything: nothing was held out."""
+    tokenizer = make_tokenizer()
+    recipe = {"predict_max_length": 384, "predict_stride": 128}
+    for architecture, folds in FOLDS.items():
+        extra = {"input_embedding_size": 128, "output_embedding_size": 128}
+        size = SIZE | (extra if architecture == "rembert" else {})
+        config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **size)
+        for fold in range(folds):
+            run = folder / "runs" / architecture / f"fold{fold}"
+            set_seed(fold)
+            AutoModelForQuestionAnswering.from_config(config).save_pretrained(run / "model")
+            tokenizer.save_pretrained(run / "model")
+            settings: dict[str, Any] = {"backbone": {"name": architecture}, "recipe": recipe}
+            settings |= {"trainer": {"max_answer_tokens": 30}}
+            OmegaConf.save(OmegaConf.create(settings), run / "config.yaml")
+            (run / "metrics.json").write_text(json.dumps({"windows": 0, "fold": fold}))
+
+
+def make_test(path: Path, rows: int) -> None:
+    """A test file as the competition's."""
+    examples = make_examples(rows, words=1500)
+    columns = {name: examples[name][:] for name in ("id", "context", "question", "language")}
+    pd.DataFrame(columns).to_csv(path, index=False, quoting=csv.QUOTE_ALL)
+
+
+def configure(folder: Path, *overrides: str) -> EnsembleConfig:
+    """The ensemble of all members, in one folder."""
+    register_schemas()
+    paths = [f"paths.output={folder}", f"paths.submissions={folder}/submissions"]
+    blend = [f"blend.members=[{','.join(FOLDS)}]", f"blend.test.path={folder}/test.csv"]
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        return check_ensemble(compose("ensemble", [*paths, *blend, *overrides]))
+
+
+def foretell(config: EnsembleConfig) -> float:
+    """Seconds all members will take, from a sample of each run."""
+    test, _ = read_corpus("test", config.blend.test)
+    members = gather_members(config).members
+    return sum(estimate_members(members, test, config, Budget(None)).values())
+
+
+def answer(config: EnsembleConfig, rows: int) -> float:
+    """Seconds the ensemble takes.
+
+    Raises:
+        ValueError: its submission is not one of all rows.
+    """
+    began = time.perf_counter()
+    path = make_submission(config)
+    seconds = time.perf_counter() - began
+    if len(pd.read_csv(path, keep_default_na=False)) != rows:
+        raise ValueError(f"{path}: not a row for each of the {rows} questions")
+    return seconds
+
+
+def main() -> None:
+    quick = parse_arguments(__doc__).quick
+    rows = 4 if quick else 60
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_runs(folder)
+        make_test(folder / "test.csv", rows)
+        open_end = configure(folder, f"paths.predictions={folder}/open")
+        foretold = foretell(open_end)
+        taken = answer(open_end, rows)
+        limit = taken / 2
+        tight = configure(folder, f"paths.predictions={folder}/tight", f"budget={limit / 60}")
+        in_time = answer(tight, rows)
+        heard = len(list((folder / "tight").glob("*/*")))
+    everyone = sum(FOLDS.values())
+    lines = [
+        Line(
+            f"{everyone} members, {rows} rows: foretold against taken",
+            tell([foretold]),
+            tell([taken]),
+            foretold / taken,
+            at_least=0.75,
+            at_most=1.33,
+            note="every member's load, windows and logits; taken counts the answers as well",
+        ),
+        Line(
+            "a budget of half of that",
+            tell([in_time]),
+            tell([limit]),
+            in_time / limit,
+            at_most=1.0,
+            note=f"a valid submission by {heard} of {everyone} members",
+        ),
+    ]
+    report(8, "Ensemble budget", lines, name="ensemble_budget", quick=quick)
+
+
+if __name__ == "__main__":
+    main()

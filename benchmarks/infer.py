@@ -1,0 +1,235 @@
+"""Row 7: answers from long contexts, against the pipeline of transformers 4.57, on a CPU.
+
+The pipeline runs in a virtual environment of its own, which the first run makes (minutes, and the
+package index). Both sides have the same model (real MiniLM weights under a fresh head), windows,
+threads and rule: the likeliest span of each window, equal answers' chances added up.
+
+    python benchmarks/infer.py
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from datasets import Dataset
+from made import FOLDER, make_examples
+from matmul import count_flops, measure_peak
+from measure import Line, alternate, compare, parse_arguments, report
+from minilm import save_minilm
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+from chaii.answer.spans import best_spans, softmax_rows
+from chaii.config import Precision
+from chaii.model.inference import predict_logits
+from chaii.recipe.tokens import TokenStore, open_store
+from chaii.recipe.windows import finished_input, slide
+
+MAX_LENGTH, STRIDE, MAX_TOKENS, BATCH = 384, 128, 30, 32
+VENV = FOLDER / "venv457"
+OPTIONS = {
+    "max_seq_len": MAX_LENGTH,
+    "doc_stride": STRIDE,
+    "max_answer_len": MAX_TOKENS,
+    "align_to_words": False,  # spans of tokens, as ours are; it also saves the pipeline work
+}
+
+
+class Pipeline:
+    """The other interpreter: takes orders, see `pipeline_worker.py`."""
+
+    def __init__(self, model: Path, examples: Dataset) -> None:
+        python = _make_venv()
+        questions = model / "questions.json"
+        rows = [{key: row[key] for key in ("question", "context")} for row in examples]
+        questions.write_text(json.dumps([rows, OPTIONS]), encoding="utf-8")
+        worker = Path(__file__).with_name("pipeline_worker.py")
+        self._process = subprocess.Popen(
+            [python, str(worker), str(model), str(questions), str(torch.get_num_threads())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def ask(self, **order: Any) -> dict[str, Any]:
+        """Its reply to one order."""
+        assert self._process.stdin
+        assert self._process.stdout
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the pipeline's interpreter ended with {self._process.wait()}")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    def close(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait()
+
+
+def answer_ours(
+    model: Any,
+    tokenizer: Any,
+    examples: Dataset,
+    precision: Precision = Precision.fp32,
+    *,
+    batch_size: int = BATCH,
+) -> list[list[int]]:
+    """Half-open characters of each answer, from texts: nothing is kept between calls."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(examples, tokenizer, Path(folder))
+        windows = slide(store, max_length=MAX_LENGTH, stride=STRIDE)
+        logits = predict_logits(model, windows, store, batch_size=batch_size, precision=precision)
+        return read_answers(store, windows, *logits[:2], contexts=list(examples["context"]))
+
+
+def read_answers(
+    store: TokenStore, windows: pd.DataFrame, *logits: Any, contexts: list[str]
+) -> list[list[int]]:
+    """By the pipeline's rule: the likeliest span a window, the likeliest answer text an example."""
+    first, last = (windows[name].to_numpy(np.int64) for name in ("context_from", "context_to"))
+    bounds = np.concatenate([[0], np.cumsum(last - first)])
+    start, end = (np.log(softmax_rows(part.astype(np.float32), bounds)) for part in logits)
+    spans = best_spans(start, end, bounds, max_tokens=MAX_TOKENS)
+    place = store.text_start[store.context[windows["example"]]] + first
+    table = pd.DataFrame(
+        {
+            "example": windows["example"].to_numpy(),
+            "start": store.offsets[place + spans.start_token, 0],
+            "end": store.offsets[place + spans.end_token, 1],
+            "chance": np.exp(spans.score),
+        }
+    )
+    parts = table[["example", "start", "end"]].itertuples(index=False)
+    table["text"] = [contexts[part.example][part.start : part.end].lower() for part in parts]
+    groups = table.groupby(["example", "text"], sort=False)
+    answers = groups.agg({"chance": "sum", "start": "first", "end": "first"}).reset_index("text")
+    best = answers.sort_values("chance", ascending=False, kind="stable").groupby("example").head(1)
+    return [[int(row.start), int(row.end)] for row in best.sort_index().itertuples()]
+
+
+def check_equal(model: Any, tokenizer: Any, examples: Dataset, other: Pipeline) -> float:
+    """Largest difference of a logit, half precision's rounding allowed for.
+
+    Raises:
+        ValueError: the windows are not the same, or a logit differs by more than 1e-4.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        other.ask(logits=f"{name}/logits.npz")
+        theirs = np.load(f"{name}/logits.npz")
+        store = open_store(examples, tokenizer, Path(name))
+        windows = slide(store, max_length=MAX_LENGTH, stride=STRIDE)
+        ours = predict_logits(model, windows, store, batch_size=BATCH, precision=Precision.fp32)
+        if len(theirs) != 3 * len(windows):
+            raise ValueError(f"{len(windows)} windows, {len(theirs) // 3} the other way")
+        at, worst = 0, 0.0
+        for number, window in enumerate(windows.itertuples()):
+            ids, _, context = finished_input(store, window)
+            if not np.array_equal(ids, theirs[f"ids{number}"]):
+                raise ValueError(f"window {number} differs")
+            width = window.context_to - window.context_from
+            for side, flat in zip(("start", "end"), ours[:2], strict=True):
+                logits = theirs[f"{side}{number}"][context : context + width]
+                rounding = np.spacing(np.abs(logits).astype(np.float16)).astype(float) / 2
+                away = np.abs(flat[at : at + width].astype(float) - logits) - rounding
+                worst = max(worst, float(away.max()))
+            at += width
+    if worst > 1e-4:
+        raise ValueError(f"a logit differs by {worst:.1e}")
+    return worst
+
+
+def run_ways(
+    model: Any, tokenizer: Any, examples: Dataset, other: Pipeline, *, pairs: int
+) -> tuple[str, list[list[float]]]:
+    """What both sides agree on, and the seconds of each way, run in turns."""
+    worst = check_equal(model, tokenizer, examples, other)
+    ours = answer_ours(model, tokenizer, examples)
+    same = share_equal(ours, other.ask(batch_size=0)["answers"])
+    ways = [
+        partial(answer_ours, model, tokenizer, examples, precision)
+        for precision in (Precision.fp32, Precision.int8, Precision.bf16)
+    ]
+    ways += [partial(other.ask, batch_size=size) for size in (0, BATCH)]
+    agreed = (
+        f"same windows, logits within {max(worst, 0):.0e} beyond float16's rounding, "
+        f"{same:.1%} of the answers the same"
+    )
+    return agreed, alternate(*ways, pairs=pairs)
+
+
+def measure(examples: Dataset, folder: Path, *, pairs: int) -> list[Line]:
+    """Lines of all ways."""
+    save_minilm(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForQuestionAnswering.from_pretrained(folder).eval()
+    other = Pipeline(folder, examples)
+    try:
+        agreed, seconds = run_ways(model, tokenizer, examples, other, pairs=pairs)
+    finally:
+        other.close()
+    fp32, int8, bf16, single, batched = seconds
+    windows = cut_windows(examples, tokenizer)
+    peak, mkl = measure_peak(), measure_peak(fast=False)
+    work = count_flops(model.config, windows["length"]) / 1e9
+    reached = work / np.median(fp32)
+    threads = torch.get_num_threads()
+    note = f"{len(examples)} questions, {len(windows)} windows, {threads} threads; {agreed}"
+    limit = (
+        f"{reached:.0f} of the {peak:.0f} GFLOP/s of a large product, {reached / peak:.0%} "
+        f"(torch.matmul itself: {mkl:.0f}); all arithmetic at that peak would be "
+        f"{np.median(single) * peak / work:.1f}x"
+    )
+    return [
+        compare("pipeline, a question a call", fp32, single, at_least=2, note=limit),
+        compare(f"pipeline, batches of {BATCH}", fp32, batched, at_least=1.15, note=note),
+        compare("int8 against our own fp32", int8, fp32, at_least=1.4),
+        compare("bf16 against our own fp32", bf16, fp32),
+    ]
+
+
+def share_equal(ours: list[list[int]], theirs: list[list[int]]) -> float:
+    """Share of equal answers."""
+    return float(np.mean([a == b for a, b in zip(ours, theirs, strict=True)]))
+
+
+def cut_windows(examples: Dataset, tokenizer: Any) -> pd.DataFrame:
+    """Every window of every example."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(examples, tokenizer, Path(folder))
+        return slide(store, max_length=MAX_LENGTH, stride=STRIDE)
+
+
+def _make_venv() -> str:
+    """Its interpreter; the environment is made if it is not there."""
+    python, ready = VENV / "bin/python", VENV / ".ready"
+    if not ready.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+        version = torch.__version__.split("+")[0]
+        packages = [f"torch=={version}", "transformers==4.57.*", "numpy"]
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
+        ready.touch()
+    return str(python)
+
+
+def main() -> None:
+    """All lines."""
+    quick = parse_arguments(__doc__).quick
+    examples = make_examples(2 if quick else 8, words=60 if quick else 1500, spread=0.3)
+    with tempfile.TemporaryDirectory() as folder:
+        lines = measure(examples, Path(folder), pairs=1 if quick else 5)
+    report(7, "Infer", lines, name="infer", quick=quick)
+
+
+if __name__ == "__main__":
+    main()

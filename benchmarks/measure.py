@@ -1,0 +1,139 @@
+"""How a benchmark measures and what it writes: the common ground of all rows.
+
+A script compares two ways with `alternate` (or a way and its mark), makes a `Line` of each result
+and hands all of them to `report`, which prints them and writes ``benchmarks/results/<row>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chaii.runs import describe_environment
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One result: what two ways took, the figure that is judged and its mark.
+
+    `value` is judged: it must be at least `at_least`, at most `at_most`; without both it is only
+    told. `unit` is that of the value; "x" is a ratio.
+    """
+
+    what: str
+    ours: str
+    standard: str
+    value: float
+    unit: str = "x"
+    at_least: float | None = None
+    at_most: float | None = None
+    note: str = ""  # what is compared, or the limit that keeps a mark from being met
+    samples: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the mark is met; None without a mark."""
+        if self.at_least is None and self.at_most is None:
+            return None
+        above = self.at_least is None or self.value >= self.at_least
+        return above and (self.at_most is None or self.value <= self.at_most)
+
+
+def parse_arguments(description: str | None, **options: dict[str, Any]) -> argparse.Namespace:
+    """Read ``--quick`` and a script's own options: `name={"type": int, ...}` becomes ``--name``."""
+    parser = argparse.ArgumentParser(description=description)
+    help_ = "tiny data, one pair: shows that both ways agree; writes no result"
+    parser.add_argument("--quick", action="store_true", help=help_)
+    for name, option in options.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", **option)
+    return parser.parse_args()
+
+
+def alternate(*ways: Callable[[], Any], pairs: int = 5) -> list[list[float]]:
+    """Seconds of each way, run in turns after one another `pairs` times: ``[way][turn]``."""
+    seconds: list[list[float]] = [[] for _ in ways]
+    for _ in range(pairs):
+        for way, taken in zip(ways, seconds, strict=True):
+            began = time.perf_counter()
+            way()
+            taken.append(time.perf_counter() - began)
+    return seconds
+
+
+def compare(
+    what: str,
+    ours: Sequence[float],
+    standard: Sequence[float],
+    *,
+    inverse: bool = False,
+    **fields: Any,
+) -> Line:
+    """A line whose value is how many times longer the standard takes, the median over the pairs.
+
+    With `inverse` it is how many times longer ours takes. `fields` are those of `Line`.
+    """
+    ratios = [b / a for a, b in zip(ours, standard, strict=True)]
+    value = (
+        statistics.median(1 / ratio for ratio in ratios) if inverse else statistics.median(ratios)
+    )
+    samples = {"ours": list(ours), "standard": list(standard)}
+    return Line(what, tell(ours), tell(standard), value, samples=samples, **fields)
+
+
+def tell(values: Sequence[float], unit: str = "s") -> str:
+    """Median and spread in words.
+
+    >>> tell([1.0, 3.0, 2.0])
+    '2 s (1 to 3)'
+    """
+    middle = f"{statistics.median(values):.3g} {unit}"
+    return f"{middle} ({min(values):.3g} to {max(values):.3g})" if len(values) > 1 else middle
+
+
+def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """Result of a function in a process of its own, and that process's peak memory in MiB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        done: tuple[Any, float] = pool.apply(_call, (function, arguments))
+        pool.close()
+        pool.join()
+    return done
+
+
+def read_memory(field: str) -> float:
+    """MiB of a field of /proc/self/status: VmHWM is the peak, RssAnon what is no file's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def report(row: int, title: str, lines: Sequence[Line], *, name: str, quick: bool = False) -> None:
+    """Print the lines; unless `quick`, write them to ``results/<name>.json``."""
+    for line in lines:
+        mark = {None: "", True: " (met)", False: " (NOT met)"}[line.met]
+        print(f"{line.what}: {line.ours} | {line.standard} | {line.value:.3g} {line.unit}{mark}")
+    if quick:
+        return
+    content = {
+        "row": row,
+        "title": title,
+        "command": f"python benchmarks/{name}.py",
+        "lines": [dataclasses.asdict(line) | {"met": line.met} for line in lines],
+        "environment": describe_environment(seed=2021),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def _call(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any, float]:
+    # VmHWM, not getrusage: that one counts what the parent held before exec
+    return function(*arguments), read_memory("VmHWM")

@@ -1,0 +1,104 @@
+"""Row 4: share of padding among the tokens of winner_119's batches, its stages kept in order.
+
+Made corpora with the lengths, and a twentieth of the rows, of the real ones; the recipe is the real
+one. The standard pads every window to max_length, or batches in random order to their longest.
+
+    python benchmarks/padding.py
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from hydra import compose, initialize_config_dir
+from made import make_examples, make_tokenizer
+from measure import Line, parse_arguments, report
+
+from chaii.config import RecipeConfig, register_schemas
+from chaii.config_rules import check_train
+from chaii.recipe.plan import make_plan
+from chaii.recipe.summary import padding_share
+from chaii.recipe.tokens import TokenStore, open_store
+
+CONF = Path(__file__).parents[1] / "conf"
+BATCH_SIZES = (8, 32)
+SHARE = 20  # one in so many rows
+CORPORA = {  # contexts, median tokens of one, their spread, questions of one
+    "tydi_primary": (11_700, 4300, 0.6, 1),
+    "squad": (18_900, 150, 0.35, 5),
+    "mlqa_hi": (5_000, 190, 0.5, 1),
+    "xquad_hi": (240, 220, 0.35, 5),
+    "natural_questions": (10_700, 6000, 0.7, 1),
+    "chaii": (1_114, 2600, 0.8, 1),
+}
+
+
+def read_recipe() -> RecipeConfig:
+    """The recipe of winner_119."""
+    register_schemas()
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        return check_train(compose("train", ["experiment=winner_119"])).recipe
+
+
+def make_stores(folder: Path, *, share: int = SHARE) -> dict[str, TokenStore]:
+    """A token store of each corpus, of one in `share` of its rows."""
+    tokenizer, stores = make_tokenizer(), {}
+    for seed, (name, (contexts, words, spread, questions)) in enumerate(CORPORA.items()):
+        counts = {"words": words, "spread": spread, "questions": questions}
+        examples = make_examples(max(2, contexts // share), **counts, seed=seed)
+        stores[name] = open_store(examples, tokenizer, folder)
+    return stores
+
+
+def plan_windows(
+    recipe: RecipeConfig, stores: dict[str, TokenStore], *, batch_size: int
+) -> pd.DataFrame:
+    """The plan, whose stages follow one another.
+
+    Raises:
+        ValueError: they do not.
+    """
+    rows = {name: np.arange(len(store)) for name, store in stores.items()}
+    plan = make_plan(recipe, stores, rows=rows, batch_size=batch_size, seed=2021)
+    if (np.diff(plan["stage"]) < 0).any():
+        raise ValueError("a window stands before one of an earlier stage")
+    return plan
+
+
+def compare_padding(recipe: RecipeConfig, plan: pd.DataFrame, *, batch_size: int) -> Line:
+    """The line of one batch size."""
+    length, stage = plan["length"].to_numpy(), plan["stage"].to_numpy()
+    longest = [max(part.max_length for part in stage.ingredients) for stage in recipe.stages]
+    full = 1 - length.sum() / np.array(longest)[stage].sum()
+    order = np.random.default_rng(2021).permutation(len(plan))
+    random = padding_share(length[order], batch_size=batch_size)
+    inside = order[np.argsort(stage[order], kind="stable")]
+    by_stage = padding_share(length[inside], batch_size=batch_size)
+    ours = 100 * padding_share(length, batch_size=batch_size)
+    return Line(
+        f"winner_119, batch {batch_size}",
+        f"{ours:.2f} %",
+        f"{full:.1%} to max_length; {random:.1%} to the longest, in random order; "
+        f"{by_stage:.1%} so inside each stage",
+        ours,
+        unit="%",
+        at_most=3,
+        note=f"{len(plan):,} windows of {length.mean():.0f} tokens on average; stages in order",
+    )
+
+
+def main() -> None:
+    quick = parse_arguments(__doc__).quick
+    recipe = read_recipe()
+    with tempfile.TemporaryDirectory() as folder:
+        stores = make_stores(Path(folder), share=2000 if quick else SHARE)
+        plans = {size: plan_windows(recipe, stores, batch_size=size) for size in BATCH_SIZES}
+        lines = [compare_padding(recipe, plan, batch_size=size) for size, plan in plans.items()]
+    report(4, "Padding", lines, name="padding", quick=quick)
+
+
+if __name__ == "__main__":
+    main()
