@@ -113,8 +113,8 @@ def best_n_spans(
 class _Rows(NamedTuple):
     """A run of whole rows."""
 
-    start: NDArray[np.float64]  # (tokens,)
-    end: NDArray[np.float64]  # (tokens,)
+    start: FloatArray  # (tokens,)
+    end: FloatArray  # (tokens,)
     row_from: _Positions  # (rows,) first token
     length: _Positions  # (rows,)
     width: _Positions  # (tokens,) most tokens of a span that starts there and stays in its row
@@ -138,8 +138,8 @@ def _split(
         row_from = pointers[first:last] - pointers[first]
         remaining = np.repeat(row_from + length, length) - np.arange(length.sum())
         yield _Rows(
-            check_logits("start", start[tokens], first=tokens.start).astype(np.float64),
-            check_logits("end", end[tokens], first=tokens.start).astype(np.float64),
+            check_logits("start", start[tokens], first=tokens.start),
+            check_logits("end", end[tokens], first=tokens.start),
             row_from,
             length,
             np.minimum(limit[tokens], remaining),
@@ -152,12 +152,12 @@ def _split(
 def _best_spans(rows: _Rows) -> Spans:
     filled = np.flatnonzero(rows.length)
     row_from, length = rows.row_from[filled], rows.length[filled]
-    totals = rows.start + _range_maximum(rows.end, rows.width)
+    totals = _add(rows.start, _range_maximum(rows.end, rows.width))
     best = np.maximum.reduceat(totals, row_from) if filled.size else np.empty(0)
     start_at = _first_equal(totals, best, length)
     width = rows.width[start_at]
     reached = expand_ranges(start_at, width)
-    totals = np.repeat(rows.start[start_at], width) + rows.end[reached]
+    totals = _add(np.repeat(rows.start[start_at], width), rows.end[reached])
     end_at = reached[_first_equal(totals, best, width)]
 
     spans = np.full((2, len(rows.length)), -1)
@@ -169,11 +169,11 @@ def _best_spans(rows: _Rows) -> Spans:
 def _best_n_spans(rows: _Rows, n: int) -> Spans:
     """The n best spans start at the n best starts: each start before them has a better span."""
     owner = np.repeat(np.arange(len(rows.length)), rows.length)
-    totals = rows.start + _range_maximum(rows.end, rows.width)
+    totals = _add(rows.start, _range_maximum(rows.end, rows.width))
     start_at, _ = _first_n(owner, totals, n)
     width = rows.width[start_at]
     first, last = np.repeat(start_at, width), expand_ranges(start_at, width)
-    totals = rows.start[first] + rows.end[last]
+    totals = _add(rows.start[first], rows.end[last])
     order = np.lexsort((last, first))
     first, last, totals = first[order], last[order], totals[order]
     kept, rank = _first_n(owner[first], totals, n)
@@ -201,16 +201,31 @@ def _first_n(
     return order[rank < n], rank[rank < n]
 
 
-def _range_maximum(values: NDArray[np.float64], width: _Positions) -> NDArray[np.float64]:
-    """Largest of ``values[i : i + width[i]]`` for every i: two overlapping powers of two each."""
-    result = np.empty_like(values)
+def _add(start: FloatArray, end: FloatArray) -> NDArray[np.float64]:
+    return np.add(start, end, dtype=np.float64)
+
+
+def _range_maximum(values: FloatArray, width: _Positions) -> FloatArray:
+    """Largest of ``values[i : i + width[i]]`` for every i: two overlapping powers of two each.
+
+    Nearly all widths are the widest: these are read as slices, the others one by one.
+    """
+    widest = int(width.max(initial=1))
+    narrow = np.flatnonzero(width < widest)
+    power = np.frexp(width[narrow])[1] - 1  # the largest power of two that fits
+    found = np.empty(len(narrow), dtype=values.dtype)
     reach, size = values.copy(), 1
-    power = np.frexp(width)[1] - 1  # the largest power of two that fits
-    for level in range(int(power.max(initial=0)) + 1):
-        here = np.flatnonzero(power == level)
-        result[here] = np.maximum(reach[here], reach[here + width[here] - size])
-        np.maximum(reach[:-size], reach[size:], out=reach[:-size])
-        size *= 2
+    for level in range(widest.bit_length()):
+        mine = np.flatnonzero(power == level)
+        here = narrow[mine]
+        found[mine] = np.maximum(reach[here], reach[here + width[here] - size])
+        if 2 * size <= widest:
+            np.maximum(reach[:-size], reach[size:], out=reach[:-size])
+            size *= 2
+    step = widest - size
+    result = reach.copy()
+    np.maximum(reach[: len(reach) - step], reach[step:], out=result[: len(reach) - step])
+    result[narrow] = found
     return result
 
 
