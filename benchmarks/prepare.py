@@ -57,6 +57,8 @@ def prepare_standard(examples: Dataset, tokenizer: Any, **options: Any) -> list[
         map_windows(examples, tokenizer, max_length=length, stride=stride, **options)
         for length, stride in LENGTHS
     ]
+    # a map by several processes leaves the tokenizer on one core, in this process and for good
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
     return [drop_negatives(part, share=NEGATIVES, generator=generator) for part in parts]
 
 

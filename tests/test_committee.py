@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
@@ -318,3 +319,26 @@ def test_no_answer_is_an_answer_where_it_is_allowed(three_backbones, ensemble_de
     never, always = (read(path)["PredictionString"] for path in paths)
     assert (never != "").all()
     assert (always == "").all()
+
+
+def test_runs_of_one_backbone_may_cut_their_windows_otherwise(
+    three_backbones, train_demo, ensemble_config
+):
+    lengths = ("recipe.predict_max_length=48", "recipe.predict_stride=16")
+    train_demo(three_backbones, "name=narrow", *lengths)
+    config = ensemble_config(three_backbones, "blend.members=[demo_muril,narrow]")
+    group = [m for m in gather_members(config).voices["tiny_muril"] if m.run.fold == "0"]
+    wide, narrow = (hear_held_out([member], config)[1] for member in group)
+    _, both = hear_held_out(group, config)
+    assert not np.array_equal(wide.logits.start, narrow.logits.start)
+    np.testing.assert_allclose(
+        both.logits.start, (wide.logits.start + narrow.logits.start) / 2, rtol=1e-5
+    )
+    weighted = ensemble_config(
+        three_backbones, "blend.members=[demo_muril,narrow]", "+blend.weights.narrow=3"
+    )
+    group = [m for m in gather_members(weighted).voices["tiny_muril"] if m.run.fold == "0"]
+    _, both = hear_held_out(group, weighted)
+    np.testing.assert_allclose(
+        both.logits.start, (wide.logits.start + 3 * narrow.logits.start) / 4, rtol=1e-5
+    )

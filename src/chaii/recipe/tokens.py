@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -126,7 +127,8 @@ class _Distinct:
     def texts(self) -> Iterator[str]:
         """The distinct texts in the order of their numbers."""
         for column, first in zip(_COLUMNS, self.is_first.reshape(2, -1), strict=True):
-            yield from _read_texts(self.examples.select(np.flatnonzero(first)), column)
+            chosen = self.examples.select(np.flatnonzero(first))
+            yield from (text.decode() for text in _read_texts(chosen, column))
 
 
 def _find_distinct(examples: Dataset) -> _Distinct:
@@ -136,7 +138,7 @@ def _find_distinct(examples: Dataset) -> _Distinct:
     last, digest = None, b""
     for text in chain.from_iterable(_read_texts(examples, column) for column in _COLUMNS):
         if text != last:  # the questions of one context often follow one another
-            last, digest = text, hashlib.blake2b(text.encode(), digest_size=16).digest()
+            last, digest = text, hashlib.blake2b(text, digest_size=16).digest()
         is_first.append(digest not in numbers)
         number.append(numbers.setdefault(digest, len(numbers)))
     fingerprint = hashlib.blake2b(b"".join(numbers), digest_size=10).hexdigest()
@@ -144,11 +146,12 @@ def _find_distinct(examples: Dataset) -> _Distinct:
     return _Distinct(examples, question, context, np.array(is_first), fingerprint)
 
 
-def _read_texts(examples: Dataset, column: str) -> Iterator[str]:
-    """The texts of a column; questions without their leading blanks."""
-    for batch in examples.select_columns([column]).iter(batch_size=_BATCH_ROWS):
-        for text in batch[column]:
-            yield text.lstrip() if column == "question" else text
+def _read_texts(examples: Dataset, column: str) -> Iterator[bytes]:
+    """The texts of a column in UTF-8, as they lie on disk; questions without leading blanks."""
+    stored = examples.select_columns([column]).with_format("arrow")
+    for table in stored.iter(batch_size=_BATCH_ROWS):
+        for text in table[column].cast(pa.large_binary()).to_pylist():
+            yield text.decode().lstrip().encode() if column == "question" else text
 
 
 def _write_store(home: Path, texts: Iterator[str], tokenizer: Any, *, total: int) -> None:
