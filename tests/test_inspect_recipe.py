@@ -25,7 +25,7 @@ def output(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def printed(output):
-    """What the script prints, in its parts: corpora, counts, mix, hours."""
+    """What the script prints, in its parts: corpora, leaks, counts, mix, hours."""
     overrides = [*FEW, f"paths.output={output}", f"backbone.encoder_millions={MILLIONS}"]
     command = [sys.executable, "scripts/inspect_recipe.py", *overrides]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -62,7 +62,7 @@ def padded_lengths(plan):
 
 
 def test_each_stage_is_counted(printed, plan):
-    table = read_numbers(printed[1])
+    table = read_numbers(printed[2])
     padded = pd.Series(padded_lengths(plan))
     parts = {f"stage {stage}": plan["stage"] == stage for stage in range(3)}
     assert set(table) == {*parts, "all"}
@@ -78,7 +78,7 @@ def test_each_stage_is_counted(printed, plan):
 
 
 def test_corpora_and_languages_are_mixed_as_printed(printed, plan, prepared):
-    table = read_numbers(printed[2])
+    table = read_numbers(printed[3])
     of_window = [
         prepared.corpora[corpus][int(example)]["language"]
         for corpus, example in zip(plan["corpus"], plan["example"], strict=True)
@@ -94,7 +94,7 @@ def test_corpora_and_languages_are_mixed_as_printed(printed, plan, prepared):
 
 def test_hours_follow_from_all_tokens_computed(printed, plan):
     expected = estimate_hours(sum(padded_lengths(plan)), encoder_millions=MILLIONS)
-    line = next(line for line in printed[3].splitlines() if line.startswith("hours: "))
+    line = next(line for line in printed[4].splitlines() if line.startswith("hours: "))
     hours = dict(part.split() for part in line.removeprefix("hours: ").split(", "))
     assert {gpu: float(value) for gpu, value in hours.items()} == {
         gpu: pytest.approx(value, rel=0.06) for gpu, value in expected.items()
