@@ -5,7 +5,7 @@ import regex
 
 from chaii.answer.words import number_words, widen_to_graphemes, widen_to_words
 
-ALPHABET = list("कतरिीु्ंाசனிக்ே்aé1२।॥.,() \n\u200c\u200d\u0301\u1f3f👩💻🇮🇳")
+ALPHABET = list("\u0600\uff9eकतरिीु्ंाசனிக்ே்aé1२।॥.,() \n\u200c\u200d\u0301\u1f3f👩💻🇮🇳")
 
 
 def random_texts(count, *, longest=30):

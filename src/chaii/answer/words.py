@@ -7,6 +7,11 @@ import regex
 from numpy.typing import NDArray
 
 _GRAPHEME = regex.compile(r"\X")
+# A place beside a blank lies between graphemes, but for the few characters that join what is next
+# to them; most answers begin and end so, and need no closer look.
+_BESIDE_BLANK = regex.compile(
+    r"(?<!\p{GCB=Prepend})(?= )|(?<= )(?!\p{GCB=Extend}|\p{GCB=SpacingMark}|\p{GCB=ZWJ})"
+)
 # Letters with their marks and joiners, and digits: punctuation and dandas are not of a word.
 _WORD_CHARACTER = regex.compile(r"[\p{L}\p{M}\p{N}\u200c\u200d]")
 _BLANKS = np.array([code for code in range(0x3001) if chr(code).isspace()])
@@ -73,7 +78,7 @@ def _is_inside_word(text: str, at: int) -> bool:
 
 def _grapheme_at(text: str, at: int) -> tuple[int, int]:
     """Bounds of the grapheme that `at` lies inside; `at` twice where it lies between two."""
-    if not 0 < at < len(text) or (text[at].isascii() and text[at - 1].isascii()):
+    if not 0 < at < len(text) or _BESIDE_BLANK.match(text, at):
         return at, at
     # Graphemes are read from a place where one surely begins: a blank, or the text's beginning.
     anchor = max(text.rfind(" ", 0, at), at - _REACH, 0)
