@@ -190,9 +190,10 @@ def measure(examples: Dataset, folder: Path, *, pairs: int) -> list[Line]:
         f"(torch.matmul itself: {mkl:.0f}); all arithmetic at that peak would be "
         f"{np.median(single) * peak / work:.1f}x"
     )
+    gained = np.median(batched) / np.median(int8)
     quantised = (
         "linear layers alone: attention and all else stay float32, and our float32 products are "
-        f"faster already; against the pipeline in batches {np.median(batched) / np.median(int8):.1f}x"
+        f"faster already; against the pipeline in batches {gained:.1f}x"
     )
     return [
         compare("pipeline, a question a call", fp32, single, at_least=2, note=limit),
