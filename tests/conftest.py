@@ -1,5 +1,6 @@
 """Fixtures shared by all rooms: real data where it is at hand, tiny tokenizers of each family."""
 
+import importlib
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the libraries read it
@@ -23,6 +24,14 @@ def chaii_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("CHAII_DATA does not name a folder with real corpora")
     return Path(folder)
+
+
+@pytest.fixture
+def load(monkeypatch, tmp_path):
+    """Import a script of benchmarks/ by its name; what it makes lies in a folder of its own."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.chdir(tmp_path)
+    return importlib.import_module
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,8 @@
 """Benchmarks: each shows that both ways agree, and refuses where they do not."""
 
-import importlib
 import json
-from pathlib import Path
 
 import pytest
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
-@pytest.fixture
-def load(monkeypatch, tmp_path):
-    """Import a script of benchmarks/ by its name; the tokenizer it makes lies in a folder."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    monkeypatch.chdir(tmp_path)
-
-    return importlib.import_module
 
 
 @pytest.fixture

@@ -1,23 +1,10 @@
 """The benchmarks of training and inference refuse to compare what is not the same."""
 
-import importlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from chaii.config import TrainerConfig
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def load(monkeypatch, tmp_path):
-    """Import a script of benchmarks/ by its name; what it makes lies in a folder of its own."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    monkeypatch.chdir(tmp_path)
-    return importlib.import_module
 
 
 @pytest.fixture
