@@ -342,3 +342,54 @@ def test_runs_of_one_backbone_may_cut_their_windows_otherwise(
     np.testing.assert_allclose(
         both.logits.start, (wide.logits.start + 3 * narrow.logits.start) / 4, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+method.weights.gone=2", "method.weights: 'gone' is none of tiny_muril, tiny_xlmr"),
+        ("method.ranking=[gone]", "method.ranking: 'gone' is none of"),
+        ("+method.cleaning.gone=[restore_dot]", "method.cleaning: 'gone' is none of"),
+        ("+method.cleaning.fusion=[polish]", "method.cleaning.fusion: 'polish' is none of"),
+        ("search.rules=[polish]", "search.rules: 'polish' is none of strip_punctuation"),
+    ],
+)
+def test_a_method_that_names_what_is_not_there_is_refused(
+    three_backbones, ensemble_demo, override, message
+):
+    with pytest.raises(ValueError, match=message):
+        ensemble_demo(three_backbones, override)
+
+
+def test_a_cached_fold_says_nothing_of_the_others_time(
+    three_backbones, ensemble_demo, fresh, monkeypatch, capsys
+):
+    predict = members.Member.predict
+
+    def stop_after_one(member, *arguments):
+        if member.name != "demo_muril/0":
+            raise KeyboardInterrupt
+        return predict(member, *arguments)
+
+    monkeypatch.setattr(members.Member, "predict", stop_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        ensemble_demo(three_backbones, *fresh)
+    monkeypatch.undo()
+    monkeypatch.setattr(members.Member, "estimate", lambda *_: 1e6)
+    ensemble_demo(three_backbones, *fresh, "budget=10")
+    assert "answers by 1 of 6 members" in capsys.readouterr().out
+
+
+def test_a_run_of_weight_0_takes_no_part(three_backbones, ensemble_config):
+    config = ensemble_config(three_backbones, "+blend.weights.demo_xlmr=0")
+    assert list(gather_members(config).voices) == ["tiny_muril", "tiny_rembert"]
+
+
+def test_where_none_that_counts_is_heard_all_heard_count_alike(
+    three_backbones, ensemble_demo, fresh, monkeypatch, capsys
+):
+    monkeypatch.setattr(
+        members.Member, "estimate", lambda member, *_: 1e6 * (member.run.name != "demo_muril")
+    )
+    ensemble_demo(three_backbones, *fresh, "budget=10", "+method.weights.tiny_muril=0")
+    assert "answers by 2 of 6 members" in capsys.readouterr().out

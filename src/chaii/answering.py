@@ -66,13 +66,16 @@ def estimate_members(
 ) -> dict[str, float]:
     """Seconds each member will take, by a sample of its run; prints them and their sum.
 
-    Folds of a run share their backbone and windows, so that one of them stands for all.
+    Folds of a run share their backbone and windows, so that one of them stands for all. A cached
+    member takes none.
     """
     runs: dict[str, float] = {}
+    seconds = dict.fromkeys((member.name for member in order), 0.0)
     for member in order:
-        if member.run.name not in runs:
-            runs[member.run.name] = member.estimate(test, config)
-    seconds = {member.name: runs[member.run.name] for member in order}
+        if not member.is_cached(test, config):
+            if member.run.name not in runs:
+                runs[member.run.name] = member.estimate(test, config)
+            seconds[member.name] = runs[member.run.name]
     for name, estimate in seconds.items():
         print(f"{name}: {estimate:.0f} s estimated")
     print(f"{len(test)} rows: {sum(seconds.values()):.0f} s, {budget.seconds_left:.0f} s are left")
@@ -89,7 +92,8 @@ def answer_heard(
 ) -> Path:
     """Write the submission of the members heard so far; who is not heard has no vote.
 
-    Where the method's single voice is not heard yet, the others vote.
+    Where the method's single voice is not heard yet, the others vote; where none that counts is,
+    all heard count alike.
     """
     groups = {
         name: [member for member in members if member.name in heard]
@@ -101,6 +105,8 @@ def answer_heard(
     answers, best = [], []
     for voices in _hear_parts(groups, heard, method, test=test, config=config):
         voters = [name for name in ensemble.voters if name in voices]
+        if not any(method.weights.get(name, 1.0) for name in voters):
+            method = dataclasses.replace(method, weights={})
         answers.append(Panel(voices, voters=voters).answer(method))
         if config.n_best:
             best += [

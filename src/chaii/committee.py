@@ -12,9 +12,10 @@ import pandas as pd
 from datasets import Dataset
 from omegaconf import OmegaConf
 
+from chaii.answer.cleaning import RULES
 from chaii.answer.decode import Voice, decode_answers
 from chaii.answer.metrics import score_answers
-from chaii.answer.panel import Panel
+from chaii.answer.panel import FUSION, Panel
 from chaii.answer.scoreboard import example_keys, tabulate_oof, tabulate_scores
 from chaii.answer.selection import Truth, choose_method, describe_method
 from chaii.answering import answer_test
@@ -49,11 +50,12 @@ def make_submission(config: EnsembleConfig) -> Path:
     Raises:
         FileNotFoundError: a member has no finished fold.
         ValueError: the test file cannot be read, two runs of a backbone differ in tokenizer, or
-            the method names a voice that is not there.
+            the method names a voice or a rule that is not there.
     """
     budget = Budget(config.budget)
     test = read_test(config)
     ensemble = gather_members(config)
+    _check_names(ensemble, config)
     held = {
         name: heard
         for name, members in ensemble.voices.items()
@@ -157,6 +159,22 @@ def decide(
         return chosen.method, hearing.panel.answer(chosen.method), describe_method(chosen.method)
     print(f"chosen: {describe_method(chosen.method)}")
     return chosen.method, chosen.nested, "nested folds"
+
+
+def _check_names(ensemble: Ensemble, config: EnsembleConfig) -> None:
+    """Refuse a method that names what is not there, before any work is done."""
+    method, voices = config.method, list(ensemble.voices)
+    used = {
+        "method.voice": ([method.voice] if method.voice else [], voices),
+        "method.weights": (method.weights, ensemble.voters),
+        "method.ranking": (method.ranking, ensemble.voters),
+        "method.cleaning": (method.cleaning, [*voices, FUSION]),
+        "search.rules": (config.search.rules, RULES),
+    }
+    used |= {f"method.cleaning.{name}": (rules, RULES) for name, rules in method.cleaning.items()}
+    for key, (names, known) in used.items():
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"{key}: {unknown[0]!r} is none of {', '.join(known)}")
 
 
 def _write_method(path: Path, method: MethodConfig) -> None:

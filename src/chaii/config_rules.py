@@ -149,6 +149,8 @@ def _check_blend(ensemble: EnsembleConfig) -> Iterator[str]:
     blend = ensemble.blend
     if not blend.members or len(set(blend.members)) < len(blend.members):
         yield f"blend.members={blend.members}: name at least one run, and each once"
+    if not any(blend.weights.get(run, 1.0) for run in blend.members):
+        yield "blend.weights: one member's must be above 0"
     for run, weight in blend.weights.items():
         if run not in blend.members:
             yield f"blend.weights.{run}: no member ({', '.join(blend.members)})"

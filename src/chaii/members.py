@@ -56,19 +56,21 @@ class Member:
     def predict(self, test: Dataset, config: EnsembleConfig) -> Prediction:
         """Logits of the test rows: from the cache if this very model has seen these very rows."""
         cache = self._find_cache(test, config)
-        if not cache.is_dir():
+        if not self.is_cached(test, config):
             store, windows = self._cut(test, config)
             logits = self._run_model(self._load(), windows, store, config)
             Prediction(test, windows, *logits).save(cache)
         return Prediction.load(cache)
 
+    def is_cached(self, test: Dataset, config: EnsembleConfig) -> bool:
+        """Whether `predict` has nothing to do."""
+        return self._find_cache(test, config).is_dir()
+
     def estimate(self, test: Dataset, config: EnsembleConfig) -> float:
-        """Seconds `predict` will take, from a sample of windows of all lengths; 0 if it is cached.
+        """Seconds `predict` will take if not cached, from a sample of windows of all lengths.
 
         A first batch is not measured: it warms up the device.
         """
-        if self._find_cache(test, config).is_dir():
-            return 0.0
         began = time.perf_counter()
         store, windows = self._cut(test, config)
         model = self._load()
@@ -137,6 +139,7 @@ def gather_members(config: EnsembleConfig) -> Ensemble:
     """Finished folds of all runs, grouped into voices, in the order the blend names them.
 
     Voices are backbones; where runs vote, the runs and the blends of those that share a backbone.
+    Runs of weight 0 take no part.
 
     Raises:
         FileNotFoundError: a run has no finished fold.
@@ -145,8 +148,9 @@ def gather_members(config: EnsembleConfig) -> Ensemble:
     runs: dict[str, list[Member]] = {}
     backbones: dict[str, list[Member]] = {}
     for name in config.blend.members:
-        for run in find_runs(Path(config.paths.runs), name):
-            member = Member(run, run.read_config(), config.blend.weights.get(name, 1.0))
+        weight = config.blend.weights.get(name, 1.0)
+        for run in find_runs(Path(config.paths.runs), name) if weight else []:
+            member = Member(run, run.read_config(), weight)
             runs.setdefault(name, []).append(member)
             backbones.setdefault(member.config.backbone.name, []).append(member)
     for backbone, members in backbones.items():

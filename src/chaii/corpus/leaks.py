@@ -39,14 +39,13 @@ class _Kind:
     fewest: int  # n-grams that a text counts as, for a few in common are an accident
 
 
-# Ten characters from the start of each word, for any script. The threshold is the geometric mean
-# of 0.16, the most that real texts share which have nothing to do with each other (SQuAD and TyDi
-# QA English, as passages and as documents of 4,000 words, against XQuAD), and of 0.26, the least
-# that a context of XQuAD (English, Hindi) or chaii shares with itself, 5 % of its characters
-# changed (8 seeds).
+# Ten characters from the start of each word, for any script. The threshold lies between the most
+# that real texts share which have nothing to do with each other (SQuAD and TyDi QA English against
+# XQuAD) and the least that a context of XQuAD or chaii shares with itself, 5 % of its characters
+# changed; tests hold both sides.
 _CONTEXT = _Kind("context", re.compile(r"(?<!\S)(?=(.{10}))"), 0.2, within=True, fewest=20)
-# Five characters from any place. Above the threshold are one of 14 million pairs of SQuAD and XQuAD
-# questions, and four in five XQuAD questions and themselves, 5 % of their characters changed.
+# Five characters from any place; chosen so that hardly any pair of SQuAD and XQuAD questions is
+# above it, and most XQuAD questions and themselves, 5 % of their characters changed, are.
 _QUESTION = _Kind("question", re.compile(r"(?=(.{5}))"), 0.45, within=False, fewest=10)
 
 
