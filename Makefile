@@ -23,7 +23,7 @@ setup: $(READY) ## Make the virtual environment
 
 demo: $(READY) ## Train three tiny backbones on two folds, ensemble them, write a submission
 	$(BIN)/python scripts/train.py -m experiment=$(DEMO) fold=0,1
-	$(BIN)/python scripts/ensemble.py blend=demo
+	$(BIN)/python scripts/ensemble.py ensemble=demo
 
 test: $(READY) ## Run the tests (with CHAII_DATA set, on real corpora too)
 	$(BIN)/python -m pytest

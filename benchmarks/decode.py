@@ -23,8 +23,9 @@ from measure import Line, alternate, compare, in_fresh_process, parse_arguments,
 from numpy.typing import NDArray
 from standard_answers import choose_answers
 
-from chaii.answer.decode import Voice, decode_answers
-from chaii.answer.merging import expand_ranges, merge_windows
+from chaii.decoding.context_logits import expand_ranges, merge_windows
+from chaii.decoding.decode import decode_answers
+from chaii.decoding.located_logits import LocatedLogits
 
 TOKENS, QUESTION, STRIDE = 384, 12, 128  # the question's tokens count the special ones
 WIDTH = TOKENS - QUESTION
@@ -95,7 +96,7 @@ def decode_ours(case: Case) -> pd.DataFrame:
             lengths=case.lengths[rows],
         )
         offsets = case.offsets[token_at[rows.start] : token_at[rows.stop]]
-        voice = Voice(case.ids[rows], case.contexts[rows], logits, offsets, MAX_TOKENS)
+        voice = LocatedLogits(case.ids[rows], case.contexts[rows], logits, offsets, MAX_TOKENS)
         tables.append(decode_answers(voice))
     return pd.concat(tables, ignore_index=True)
 

@@ -23,13 +23,13 @@ from measure import Line, parse_arguments, report, tell
 from omegaconf import OmegaConf
 from transformers import AutoConfig, AutoModelForQuestionAnswering, set_seed
 
-from chaii.answering import estimate_members
-from chaii.budget import Budget
-from chaii.committee import make_submission
-from chaii.config import EnsembleConfig, register_schemas
-from chaii.config_rules import check_ensemble
+from chaii.config.checks import check_ensemble
+from chaii.config.schema import EnsembleConfig, register_schemas
 from chaii.corpus.readers import read_corpus
-from chaii.members import gather_members
+from chaii.ensemble.members import gather_members
+from chaii.ensemble.pipeline import make_submission
+from chaii.ensemble.test_rows import estimate_members
+from chaii.ensemble.time_budget import Budget
 
 FOLDS = {"bert": 3, "rembert": 5, "xlm-roberta": 5}  # MuRIL's family, RemBERT's, XLM-R's
 CONF = Path(__file__).parents[1] / "conf"
@@ -40,7 +40,7 @@ SIZE |= {"num_attention_heads": 4, "max_position_embeddings": 514}
 def make_runs(folder: Path) -> None:
     """Finished folds with random weights, trained on everything: nothing was held out."""
     tokenizer = make_tokenizer()
-    recipe = {"predict_max_length": 384, "predict_stride": 128}
+    recipe = {"predict_max_length": 384, "predict_doc_stride": 128}
     for architecture, folds in FOLDS.items():
         extra = {"input_embedding_size": 128, "output_embedding_size": 128}
         size = SIZE | (extra if architecture == "rembert" else {})
@@ -67,14 +67,14 @@ def configure(folder: Path, *overrides: str) -> EnsembleConfig:
     """The ensemble of all members, in one folder."""
     register_schemas()
     paths = [f"paths.output={folder}", f"paths.submissions={folder}/submissions"]
-    blend = [f"blend.members=[{','.join(FOLDS)}]", f"blend.test.path={folder}/test.csv"]
+    blend = [f"ensemble.members=[{','.join(FOLDS)}]", f"ensemble.test.path={folder}/test.csv"]
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         return check_ensemble(compose("ensemble", [*paths, *blend, *overrides]))
 
 
 def foretell(config: EnsembleConfig) -> float:
     """Seconds all members will take, from a sample of each run."""
-    test, _ = read_corpus("test", config.blend.test)
+    test, _ = read_corpus("test", config.ensemble.test)
     members = gather_members(config).members
     return sum(estimate_members(members, test, config, Budget(None)).values())
 
@@ -104,7 +104,7 @@ def main() -> None:
         foretold = foretell(open_end)
         taken = answer(open_end, rows)
         limit = taken / 2
-        tight = configure(folder, f"paths.predictions={folder}/tight", f"budget={limit / 60}")
+        tight = configure(folder, f"paths.predictions={folder}/tight", f"time_budget={limit / 60}")
         in_time = answer(tight, rows)
         heard = len(list((folder / "tight").glob("*/*")))
     everyone = sum(FOLDS.values())

@@ -23,12 +23,12 @@ from standard_windows import map_windows, reopen
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding
 
-from chaii.config import CutoutConfig
-from chaii.model.batches import PlanDataset, collate
-from chaii.recipe.tokens import open_store
+from chaii.config.schema import CutoutConfig
+from chaii.model.collate import PlanDataset, collate
+from chaii.recipe.token_store import open_store
 from chaii.recipe.windows import slide
 
-LENGTHS = {"max_length": 384, "stride": 128}
+LENGTHS = {"max_length": 384, "doc_stride": 128}
 WORKERS = 2
 MARK = 20_000  # ten times the windows of this length that an H200 trains XLM-R large on a second
 COLUMNS = ("input_ids", "attention_mask", "start_positions", "end_positions")

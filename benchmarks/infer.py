@@ -27,10 +27,10 @@ from measure import Line, alternate, compare, parse_arguments, report
 from minilm import save_minilm
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-from chaii.answer.spans import best_spans, softmax_rows
-from chaii.config import Precision
-from chaii.model.inference import predict_logits
-from chaii.recipe.tokens import TokenStore, open_store
+from chaii.config.schema import Precision
+from chaii.decoding.span_search import best_spans, softmax_rows
+from chaii.model.predict import predict_logits
+from chaii.recipe.token_store import TokenStore, open_store
 from chaii.recipe.windows import finished_input, slide
 
 MAX_LENGTH, STRIDE, MAX_TOKENS, BATCH = 384, 128, 30, 32
@@ -88,7 +88,7 @@ def answer_ours(
     """Half-open characters of each answer, from texts: nothing is kept between calls."""
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(examples, tokenizer, Path(folder))
-        windows = slide(store, max_length=MAX_LENGTH, stride=STRIDE)
+        windows = slide(store, max_length=MAX_LENGTH, doc_stride=STRIDE)
         logits = predict_logits(model, windows, store, batch_size=batch_size, precision=precision)
         return read_answers(store, windows, *logits[:2], contexts=list(examples["context"]))
 
@@ -128,7 +128,7 @@ def check_equal(model: Any, tokenizer: Any, examples: Dataset, other: Pipeline) 
         other.ask(logits=f"{name}/logits.npz")
         theirs = np.load(f"{name}/logits.npz")
         store = open_store(examples, tokenizer, Path(name))
-        windows = slide(store, max_length=MAX_LENGTH, stride=STRIDE)
+        windows = slide(store, max_length=MAX_LENGTH, doc_stride=STRIDE)
         ours = predict_logits(model, windows, store, batch_size=BATCH, precision=Precision.fp32)
         if len(theirs) != 3 * len(windows):
             raise ValueError(f"{len(windows)} windows, {len(theirs) // 3} the other way")
@@ -212,7 +212,7 @@ def cut_windows(examples: Dataset, tokenizer: Any) -> pd.DataFrame:
     """Every window of every example."""
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(examples, tokenizer, Path(folder))
-        return slide(store, max_length=MAX_LENGTH, stride=STRIDE)
+        return slide(store, max_length=MAX_LENGTH, doc_stride=STRIDE)
 
 
 def _make_venv() -> str:

@@ -23,7 +23,7 @@ from made import make_examples, make_tokenizer
 from matmul import count_flops, measure_peak
 from measure import Line, alternate, compare, parse_arguments, report
 
-from chaii.config import Precision
+from chaii.config.schema import Precision
 
 
 def answer_standard(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from datasets import Dataset
 
-from chaii.config_corpora import CorpusConfig, CorpusFormat
+from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.corpus.occurrences import choose_occurrence, find_occurrences
 from chaii.corpus.readers import read_corpus
 

@@ -105,7 +105,7 @@ def make_dataset(corpus: str, contexts, writer: Writer):
 
 def measure(name: str) -> dict[str, object]:
     """Seconds and memory of one check, and what it found."""
-    from chaii.corpus.leaks import find_leaks
+    from chaii.corpus.leakage import find_leaks
 
     size, rng = SIZES[name], np.random.default_rng(2021)
     writer = Writer(rng)
@@ -148,7 +148,7 @@ def peak_mib() -> float:
 
 
 def describe_machine() -> dict[str, object]:
-    from chaii.runs import describe_environment
+    from chaii.run_folder import describe_environment
 
     hardware = describe_environment(2021)["hardware"]
     names = ("numpy", "scipy", "scikit-learn", "datasets", "pandas")

@@ -11,8 +11,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from chaii.config import ScratchConfig, TokenizerKind
-from chaii.config_corpora import CorpusConfig, CorpusFormat
+from chaii.config.corpora import CorpusConfig, CorpusFormat
+from chaii.config.schema import ScratchConfig, TokenizerKind
 from chaii.corpus.readers import read_corpus
 from chaii.corpus.table import EXAMPLE_FEATURES, build_table, write_table
 from chaii.model.backbone import train_tokenizer

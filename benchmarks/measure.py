@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaii.runs import describe_environment
+from chaii.run_folder import describe_environment
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -17,11 +17,11 @@ from hydra import compose, initialize_config_dir
 from made import make_examples, make_tokenizer
 from measure import Line, parse_arguments, report
 
-from chaii.config import RecipeConfig, register_schemas
-from chaii.config_rules import check_train
+from chaii.config.checks import check_train
+from chaii.config.schema import RecipeConfig, register_schemas
 from chaii.recipe.plan import make_plan
-from chaii.recipe.summary import padding_share
-from chaii.recipe.tokens import TokenStore, open_store
+from chaii.recipe.plan_summary import padding_share
+from chaii.recipe.token_store import TokenStore, open_store
 
 CONF = Path(__file__).parents[1] / "conf"
 BATCH_SIZES = (8, 32)
@@ -71,7 +71,7 @@ def plan_windows(
 def compare_padding(recipe: RecipeConfig, plan: pd.DataFrame, *, batch_size: int) -> Line:
     """The line of one batch size."""
     length, stage = plan["length"].to_numpy(), plan["stage"].to_numpy()
-    longest = [max(part.max_length for part in stage.ingredients) for stage in recipe.stages]
+    longest = [max(part.max_length for part in stage.sources) for stage in recipe.stages]
     full = 1 - length.sum() / np.array(longest)[stage].sum()
     order = np.random.default_rng(2021).permutation(len(plan))
     random = padding_share(length[order], batch_size=batch_size)

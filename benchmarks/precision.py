@@ -16,12 +16,12 @@ from pathlib import Path
 from measure import Line, parse_arguments, report
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-from chaii.config import Precision, TrainConfig
-from chaii.config_corpora import CorpusConfig, CorpusFormat
-from chaii.config_rules import check_train
+from chaii.config.checks import check_train
+from chaii.config.corpora import CorpusConfig, CorpusFormat
+from chaii.config.schema import Precision, TrainConfig
 from chaii.corpus.readers import read_corpus
-from chaii.judge import Judge
-from chaii.runs import RunFolder
+from chaii.evaluation.evaluator import Evaluator
+from chaii.run_folder import RunFolder
 
 RUN = RunFolder(Path("data/runs"), "english_minilm", "0")
 
@@ -29,11 +29,11 @@ RUN = RunFolder(Path("data/runs"), "english_minilm", "0")
 def score(config: TrainConfig, precision: Precision, *, limit: int | None) -> tuple[float, float]:
     """Jaccard of the run's model on XQuAD-en, and the seconds its answers took."""
     path = f"{os.environ['CHAII_DATA']}/xquad/xquad.en.json"
-    corpus = CorpusConfig(CorpusFormat.squad_json, path, language="english", limit=limit)
+    corpus = CorpusConfig(CorpusFormat.squad_json, path, language="english", max_examples=limit)
     trainer = dataclasses.replace(config.trainer, precision=precision)
     tokenizer = AutoTokenizer.from_pretrained(RUN.model)
     examples, _ = read_corpus("xquad_en", corpus)
-    judge = Judge(dataclasses.replace(config, trainer=trainer), examples, tokenizer)
+    judge = Evaluator(dataclasses.replace(config, trainer=trainer), examples, tokenizer)
     model = AutoModelForQuestionAnswering.from_pretrained(RUN.model)
     began = time.perf_counter()
     jaccard = judge.score(model)["jaccard"]
@@ -48,10 +48,10 @@ def main() -> None:
         return
     config = check_train(RUN.read_config())
     limit = 20 if quick else None
-    exact, slow = score(config, Precision.fp32, limit=limit)
+    exact, slow = score(config, Precision.fp32, max_examples=limit)
     lines = []
     for precision in (Precision.bf16, Precision.int8):
-        jaccard, seconds = score(config, precision, limit=limit)
+        jaccard, seconds = score(config, precision, max_examples=limit)
         told = f"{jaccard:.4f} in {seconds:.3g} s", f"fp32: {exact:.4f} in {slow:.3g} s"
         lines.append(Line(f"Jaccard by {precision.value}", *told, jaccard - exact, unit="Jaccard"))
     note = f"{limit or 1190} questions of XQuAD-en"

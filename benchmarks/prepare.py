@@ -25,10 +25,10 @@ from measure import Line, alternate, compare, parse_arguments, report
 from standard_windows import drop_negatives, map_windows, reopen
 
 from chaii.recipe.plan import keep_negatives
-from chaii.recipe.tokens import TokenStore, open_store
+from chaii.recipe.token_store import TokenStore, open_store
 from chaii.recipe.windows import finished_input, slide
 
-LENGTHS = ((256, 128), (384, 192), (448, 192))  # max_length, stride
+LENGTHS = ((256, 128), (384, 192), (448, 192))  # max_length, doc_stride
 NEGATIVES = 0.1  # share that is kept
 COLD = {"documents": 5.0, "shared contexts": 60.0}  # marks
 WARM = 200.0
@@ -40,7 +40,9 @@ def prepare_ours(
     """Token store and the windows of each length."""
     store = open_store(examples, tokenizer, folder)
     generator = np.random.default_rng(2021)
-    windows = [slide(store, max_length=length, stride=stride) for length, stride in LENGTHS]
+    windows = [
+        slide(store, max_length=length, doc_stride=doc_stride) for length, doc_stride in LENGTHS
+    ]
     return store, [keep_negatives(part, share=NEGATIVES, generator=generator) for part in windows]
 
 
@@ -54,8 +56,8 @@ def prepare_standard(examples: Dataset, tokenizer: Any, **options: Any) -> list[
     """A data set of each length."""
     generator = np.random.default_rng(2021)
     parts = [
-        map_windows(examples, tokenizer, max_length=length, stride=stride, **options)
-        for length, stride in LENGTHS
+        map_windows(examples, tokenizer, max_length=length, doc_stride=doc_stride, **options)
+        for length, doc_stride in LENGTHS
     ]
     # a map by several processes leaves the tokenizer on one core, in this process and for good
     os.environ["TOKENIZERS_PARALLELISM"] = "true"

@@ -22,13 +22,15 @@ from made import make_tokenizer, write_examples
 from measure import Line, in_fresh_process, parse_arguments, read_memory, report
 from standard_windows import map_windows
 
-from chaii.config import IngredientConfig, RecipeConfig, StageConfig
+from chaii.config.schema import RecipeConfig, SourceConfig, StageConfig
 from chaii.recipe.plan import make_plan
-from chaii.recipe.tokens import open_store
+from chaii.recipe.token_store import open_store
 
-LENGTHS = ((256, 128), (384, 192), (448, 192))  # max_length, stride
+LENGTHS = ((256, 128), (384, 192), (448, 192))  # max_length, doc_stride
 RECIPE = RecipeConfig(
-    stages=[StageConfig([IngredientConfig("made", length, stride)]) for length, stride in LENGTHS]
+    stages=[
+        StageConfig([SourceConfig("made", length, doc_stride)]) for length, doc_stride in LENGTHS
+    ]
 )
 WORDS = 4300  # median tokens of a context
 # contexts of 4 questions each: about so many windows
@@ -47,9 +49,9 @@ def write_ours(examples: Dataset, folder: Path) -> tuple[int, int]:
 def write_standard(examples: Dataset, folder: Path) -> tuple[int, int]:
     """As `write_ours`, by `datasets.map`."""
     windows = 0
-    for length, stride in LENGTHS:
+    for length, doc_stride in LENGTHS:
         cache = str(folder / f"{length}.arrow")
-        lengths = {"max_length": length, "stride": stride}
+        lengths = {"max_length": length, "doc_stride": doc_stride}
         windows += len(map_windows(examples, make_tokenizer(), cache_file_name=cache, **lengths))
     return windows, count_bytes(folder)
 

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 
 def map_windows(
-    examples: Dataset, tokenizer: Any, *, max_length: int, stride: int, **options: Any
+    examples: Dataset, tokenizer: Any, *, max_length: int, doc_stride: int, **options: Any
 ) -> Dataset:
     """Every window of every example, a row each, with token ids and labels.
 
@@ -22,7 +22,7 @@ def map_windows(
         fn_kwargs={
             "tokenizer": tokenizer,
             "max_length": max_length,
-            "stride": stride,
+            "doc_stride": doc_stride,
             "padding": padding,
         },
         batched=True,
@@ -33,7 +33,7 @@ def map_windows(
 
 
 def cut_windows(
-    batch: dict[str, list[Any]], *, tokenizer: Any, max_length: int, stride: int, padding: Any
+    batch: dict[str, list[Any]], *, tokenizer: Any, max_length: int, doc_stride: int, padding: Any
 ) -> dict[str, Any]:
     """Tokenise a batch and label its windows; one without the answer points at [CLS]."""
     windows = tokenizer(
@@ -41,7 +41,7 @@ def cut_windows(
         batch["context"],
         truncation="only_second",
         max_length=max_length,
-        stride=stride,
+        stride=doc_stride,
         padding=padding,
         return_overflowing_tokens=True,
         return_offsets_mapping=True,

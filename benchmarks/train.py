@@ -28,11 +28,11 @@ from train_ways import (
 )
 from transformers import AutoTokenizer
 
-from chaii.config import TrainerConfig
-from chaii.config_corpora import CorpusConfig, CorpusFormat
+from chaii.config.corpora import CorpusConfig, CorpusFormat
+from chaii.config.schema import TrainerConfig
 from chaii.corpus.readers import read_corpus
 
-SIZE = {"max_length": 384, "stride": 128}  # the standard script's defaults
+SIZE = {"max_length": 384, "doc_stride": 128}  # the standard script's defaults
 
 
 def read_squad(rows: int) -> tuple[str, Dataset]:
@@ -94,7 +94,7 @@ def main() -> None:
     """All lines."""
     quick = parse_arguments(__doc__).quick
     tokenizer = AutoTokenizer.from_pretrained(find_minilm())
-    trainer = TrainerConfig(batch_size=4 if quick else 16)
+    trainer = TrainerConfig(per_device_train_batch_size=4 if quick else 16)
     name, examples = read_squad(60 if quick else 3000)
     prepare = partial(prepare_work, tokenizer=tokenizer, trainer=trainer, **SIZE)
     pairs = 1 if quick else 5

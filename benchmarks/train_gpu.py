@@ -26,9 +26,9 @@ from train_ways import (
     train_standard,
 )
 
-from chaii.config import Precision, TrainerConfig
+from chaii.config.schema import Precision, TrainerConfig
 
-SIZE = {"max_length": 384, "stride": 128}
+SIZE = {"max_length": 384, "doc_stride": 128}
 
 
 def measure(name: str, work: Work, *, pairs: int, marks: dict[str, float]) -> list[Line]:
@@ -73,9 +73,9 @@ def _tell_reached(name: str, work: Work, model: Any, seconds: list[float]) -> Li
 def make_work(examples: Dataset, *, batches: int, quick: bool) -> Work:
     """Windows in batches of an 80 GB card."""
     trainer = TrainerConfig(
-        batch_size=4 if quick else 32,
+        per_device_train_batch_size=4 if quick else 32,
         precision=Precision.fp32 if quick else Precision.bf16,
-        workers=0 if quick else 4,
+        num_workers=0 if quick else 4,
     )
     return prepare_work(examples, make_tokenizer(), batches=batches, trainer=trainer, **SIZE)
 

@@ -26,20 +26,20 @@ from transformers import (
 )
 from transformers.trainer_utils import SaveStrategy
 
-from chaii.config import (
+from chaii.config.schema import (
     BackboneConfig,
-    IngredientConfig,
     Precision,
     RecipeConfig,
+    SourceConfig,
     StageConfig,
     TrainerConfig,
 )
-from chaii.model.batches import PlanDataset, collate
-from chaii.model.inference import choose_precision, padding_step
+from chaii.model.collate import PlanDataset, collate
 from chaii.model.linear import FastLinear
-from chaii.model.training import PlanTrainer, span_loss, training_arguments
+from chaii.model.predict import choose_precision, padding_step
+from chaii.model.trainer import PlanTrainer, span_loss, training_arguments
 from chaii.recipe.plan import make_plan
-from chaii.recipe.tokens import TokenStore, open_store
+from chaii.recipe.token_store import TokenStore, open_store
 from chaii.recipe.windows import finished_input, slide
 
 COLUMNS = ["input_ids", "token_type_ids", "attention_mask", "start_positions", "end_positions"]
@@ -59,7 +59,7 @@ class Work:
     @property
     def batch_size(self) -> int:
         """Windows of a step."""
-        return self.trainer.batch_size
+        return self.trainer.per_device_train_batch_size
 
 
 def prepare_work(
@@ -67,7 +67,7 @@ def prepare_work(
     tokenizer: Any,
     *,
     max_length: int,
-    stride: int,
+    doc_stride: int,
     batches: int,
     trainer: TrainerConfig,
 ) -> Work:
@@ -76,19 +76,22 @@ def prepare_work(
     Raises:
         ValueError: the other ways' windows or labels are not the same.
     """
-    size = {"max_length": max_length, "stride": stride}
+    size = {"max_length": max_length, "doc_stride": doc_stride}
     store = _open_store(examples, tokenizer)
-    recipe = RecipeConfig(stages=[StageConfig([IngredientConfig("made", **size)])])
+    recipe = RecipeConfig(stages=[StageConfig([SourceConfig("made", **size)])])
     plan = make_plan(
         recipe,
         {"made": store},
         rows={"made": np.arange(len(examples))},
-        batch_size=trainer.batch_size,
+        batch_size=trainer.per_device_train_batch_size,
         seed=2021,
     )
-    full = len(plan) // trainer.batch_size
+    full = len(plan) // trainer.per_device_train_batch_size
     drawn = np.random.default_rng(2021).choice(full, size=min(full, batches), replace=False)
-    rows = (drawn[:, None] * trainer.batch_size + np.arange(trainer.batch_size)).ravel()
+    rows = (
+        drawn[:, None] * trainer.per_device_train_batch_size
+        + np.arange(trainer.per_device_train_batch_size)
+    ).ravel()
     plan = plan.iloc[rows].reset_index(drop=True)
 
     keys = ["example", "context_from"]
@@ -128,7 +131,7 @@ def check_loss(work: Work, model: Any) -> float:
 def train_ours(work: Work, model: Any) -> float:
     """Seconds of one epoch in the plan's order."""
     trainer = work.trainer
-    backbone = BackboneConfig(name="made", learning_rate=1e-4, windows_per_step=work.batch_size)
+    backbone = BackboneConfig(name="made", learning_rate=1e-4, effective_batch_size=work.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         arguments = training_arguments(
             len(work.plan),
@@ -147,7 +150,7 @@ def train_ours(work: Work, model: Any) -> float:
                 collate, template=work.store.template, pad_to_multiple_of=padding_step()
             ),
         )
-        with nullcontext() if trainer.compile else FastLinear():
+        with nullcontext() if trainer.torch_compile else FastLinear():
             return _run(loop)
 
 
@@ -164,7 +167,7 @@ def train_standard(work: Work, model: Any, *, padded: bool) -> float:
             warmup_steps=0.1,
             bf16=choose_precision(work.trainer.precision) is Precision.bf16,
             use_cpu=not torch.cuda.is_available(),
-            dataloader_num_workers=work.trainer.workers,
+            dataloader_num_workers=work.trainer.num_workers,
             save_strategy="no",
             report_to="none",
             seed=2021,

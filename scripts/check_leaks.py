@@ -12,12 +12,12 @@ import pandas as pd
 from datasets import Dataset, concatenate_datasets
 from hydra import compose, initialize_config_dir
 
-from chaii.config import TrainConfig, register_schemas
-from chaii.config_corpora import CorpusConfig, CorpusFormat
-from chaii.config_rules import check_train, one_line_errors
-from chaii.corpus.leaks import find_leaks, format_leaks
+from chaii.config.checks import check_train, one_line_errors
+from chaii.config.corpora import CorpusConfig, CorpusFormat
+from chaii.config.schema import TrainConfig, register_schemas
+from chaii.corpus.leakage import find_leaks, format_leaks
 from chaii.corpus.readers import read_corpus
-from chaii.fold import read_corpora, split_corpora
+from chaii.train import read_corpora, split_corpora
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
             config = check_train(compose("train", arguments.overrides))
         corpora = read_corpora(config)
         against = {}
-        for fold in map(str, range(config.folds.count)):
+        for fold in map(str, range(config.folds.num_folds)):
             against[f"fold {fold}"] = find_leaks(*split(replace(config, fold=fold), corpora))
         if arguments.test:
             source = CorpusConfig(CorpusFormat(arguments.format), arguments.test)

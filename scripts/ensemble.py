@@ -1,10 +1,10 @@
-"""Blend finished runs, vote, and write a submission: ``python scripts/ensemble.py blend=demo``."""
+"""Average, vote, and write a submission: ``python scripts/ensemble.py ensemble=demo``."""
 
 import hydra
 from omegaconf import DictConfig
 
-from chaii.config import register_schemas
-from chaii.config_rules import check_ensemble, one_line_errors
+from chaii.config.checks import check_ensemble, one_line_errors
+from chaii.config.schema import register_schemas
 
 register_schemas()
 
@@ -16,7 +16,7 @@ def main(config: DictConfig) -> None:
         checked = check_ensemble(config)
         from transformers.utils import logging
 
-        from chaii.committee import make_submission
+        from chaii.ensemble.pipeline import make_submission
 
         logging.set_verbosity_error()  # our own words and bars are enough
         logging.disable_progress_bar()

@@ -8,16 +8,16 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from chaii.config_corpora import CorpusConfig
-from chaii.config_rules import ConfigError, one_line_errors
+from chaii.config.checks import ConfigError, one_line_errors
+from chaii.config.corpora import CorpusConfig
 from chaii.corpus.catalogue import load_catalogue
-from chaii.corpus.readers import read_corpus
-from chaii.corpus.similarity import (
+from chaii.corpus.question_filter import (
     compare_questions,
     count_kept,
     format_similarity,
     write_kept_ids,
 )
+from chaii.corpus.readers import read_corpus
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -36,7 +36,7 @@ def main() -> None:
         paths, corpora = load_catalogue(CONF, [name, like], overrides=arguments.overrides)
         target = corpora[name].keep_ids
         if target is None:
-            raise ConfigError(f"corpora.sources.{name}.keep_ids: must name a file")
+            raise ConfigError(f"corpora.{name}.keep_ids: must name a file")
         cache = Path(paths.tokens) / "corpora"
         ids, candidates = read_questions(name, corpora[name], cache)
         _, targets = read_questions(like, corpora[like], cache)

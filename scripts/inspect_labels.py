@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from chaii.config_corpora import Labels
-from chaii.config_rules import one_line_errors
+from chaii.config.checks import one_line_errors
+from chaii.config.corpora import Labels
 from chaii.corpus.catalogue import load_catalogue
-from chaii.corpus.labels import report_labels
+from chaii.corpus.label_repair import report_labels
 from chaii.corpus.readers import read_corpus
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -6,8 +6,8 @@ import hydra
 import pandas as pd
 from omegaconf import DictConfig
 
-from chaii.config import register_schemas
-from chaii.config_rules import check_train, one_line_errors
+from chaii.config.checks import check_train, one_line_errors
+from chaii.config.schema import register_schemas
 
 register_schemas()
 
@@ -17,15 +17,15 @@ def main(config: DictConfig) -> None:
     """Print the plan's table, mix and hours; write its picture beside the runs."""
     with one_line_errors():
         checked = check_train(config)
-        from chaii.fold import prepare_fold
-        from chaii.plots import draw_plan
-        from chaii.recipe import summary
+        from chaii.evaluation.plots import draw_plan
+        from chaii.recipe import plan_summary as summary
+        from chaii.train import prepare_fold
 
         prepared = prepare_fold(checked)
         plan = prepared.make_plan(checked.seed)
-        backbone, batch_size = checked.backbone, checked.trainer.batch_size
-        step = backbone.windows_per_step
-        table = summary.summarise_plan(plan, batch_size=batch_size, windows_per_step=step)
+        backbone, batch_size = checked.backbone, checked.trainer.per_device_train_batch_size
+        step = backbone.effective_batch_size
+        table = summary.summarise_plan(plan, batch_size=batch_size, effective_batch_size=step)
         counts = table[["windows", "steps", "tokens", "padding", "negatives"]]
         print(f"\n{checked.name}, {backbone.name}: batches of {batch_size}, {step} windows a step")
         formats = dict.fromkeys(["windows", "steps", "tokens"], "{:,}".format)
@@ -43,12 +43,12 @@ def main(config: DictConfig) -> None:
 
         print("\nbefore sampling")
         stores, rows = prepared.stores, prepared.rows
-        parts = summary.summarise_ingredients(checked.recipe, stores, rows=rows, plan=plan)
+        parts = summary.summarise_sources(checked.recipe, stores, rows=rows, plan=plan)
         formats = dict.fromkeys(["windows", "negatives"], "{:,}".format)
         print(parts.to_string(index=False, formatters=formats, float_format="{:.1%}".format))
 
         path = Path(checked.paths.output, f"plan_{checked.name}.png")
-        draw_plan(plan, windows_a_step=step).savefig(path)
+        draw_plan(plan, effective_batch_size=step).savefig(path)
         print(f"picture: {path}")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from chaii.runs import RunFolder, find_runs
+from chaii.run_folder import RunFolder, find_runs
 
 BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from chaii.answer.merging import merge_windows
-from chaii.answer.relabel import choose_by_logits
-from chaii.config_rules import one_line_errors
-from chaii.corpus.labels import write_labels
-from chaii.recipe.tokens import open_store
-from chaii.runs import Prediction, RunFolder, find_runs
+from chaii.config.checks import one_line_errors
+from chaii.corpus.label_repair import write_labels
+from chaii.decoding.context_logits import merge_windows
+from chaii.decoding.relabel import choose_by_logits
+from chaii.recipe.token_store import open_store
+from chaii.run_folder import Prediction, RunFolder, find_runs
 
 
 def choose_labels(run: RunFolder, corpus: str, tokens: Path) -> dict[str, tuple[int, int]]:

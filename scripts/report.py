@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from chaii.config_rules import one_line_errors
+from chaii.config.checks import one_line_errors
 
 
 def main() -> None:
@@ -11,7 +11,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("run", nargs="?", help="a run with finished folds")
-    subject.add_argument("--blend", help="an ensemble instead, as named in conf/blend")
+    subject.add_argument("--ensemble", help="an ensemble instead, as named in conf/ensemble")
     parser.add_argument("--against", metavar="RUN", help="show the rows it answers otherwise")
     parser.add_argument("--rows", type=int, default=40, help="the most rows in either list")
     parser.add_argument("--output", type=Path, help="default: data/reports/<name>.html")
@@ -20,11 +20,11 @@ def main() -> None:
     arguments = parser.parse_args()
 
     with one_line_errors():
-        from chaii import report
-        from chaii.runs import find_runs
+        from chaii.evaluation import error_report as report
+        from chaii.run_folder import find_runs
 
-        name, against = arguments.run or arguments.blend, arguments.against
-        if arguments.blend:
+        name, against = arguments.run or arguments.ensemble, arguments.against
+        if arguments.ensemble:
             rows = report.read_ensemble(arguments.submissions / f"{name}_oof.parquet")
         else:
             rows = report.read_run(find_runs(arguments.runs, name))

@@ -3,8 +3,8 @@
 import hydra
 from omegaconf import DictConfig
 
-from chaii.config import register_schemas
-from chaii.config_rules import check_train, one_line_errors
+from chaii.config.checks import check_train, one_line_errors
+from chaii.config.schema import register_schemas
 
 register_schemas()
 
@@ -16,7 +16,7 @@ def main(config: DictConfig) -> None:
         checked = check_train(config)
         from transformers.utils import logging
 
-        from chaii.fold import train_fold
+        from chaii.train import train_fold
 
         logging.set_verbosity_error()  # our own words and bars are enough
         logging.disable_progress_bar()

@@ -11,8 +11,8 @@ import pytest
 from datasets import Dataset
 from hydra import compose, initialize_config_dir
 
-from chaii.config import ScratchConfig, TokenizerKind, register_schemas
-from chaii.config_rules import check_ensemble, check_train
+from chaii.config.checks import check_ensemble, check_train
+from chaii.config.schema import ScratchConfig, TokenizerKind, register_schemas
 from chaii.corpus.readers import EXAMPLE_FEATURES
 from chaii.model.backbone import train_tokenizer
 
@@ -75,7 +75,7 @@ def tokenizers():
 
 
 CONF = Path(__file__).parents[1] / "conf"
-FAST = ("corpora.limit=40", "trainer.max_steps=8", "trainer.evaluations=2")
+FAST = ("max_examples=40", "trainer.max_steps=8", "trainer.num_evaluations=2")
 
 
 def _compose_config(name, *overrides):
@@ -95,7 +95,7 @@ def train_demo():
     """Train a fold of the demo on a few rows, all in one folder; returns the run."""
 
     def train(output, *overrides):
-        from chaii.fold import train_fold
+        from chaii.train import train_fold
 
         config = _compose_config("train", *FAST, f"paths.output={output}", *overrides)
         return train_fold(check_train(config))
@@ -125,7 +125,7 @@ def ensemble_demo(ensemble_config):
     """Ensemble the demo's runs in one folder; returns the submission's path."""
 
     def ensemble(output, *overrides):
-        from chaii.committee import make_submission
+        from chaii.ensemble.pipeline import make_submission
 
         return make_submission(ensemble_config(output, *overrides))
 

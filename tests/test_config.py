@@ -9,8 +9,8 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from chaii.config import register_schemas
-from chaii.config_rules import ConfigError, check_ensemble, check_train
+from chaii.config.checks import ConfigError, check_ensemble, check_train
+from chaii.config.schema import register_schemas
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -30,7 +30,7 @@ def compose_for(path):
     if group == ".":
         config = compose_config(name)
         return check_ensemble(config) if name == "ensemble" else check_train(config)
-    if group in ("blend", "method"):
+    if group in ("ensemble", "method"):
         return check_ensemble(compose_config("ensemble", f"{group}={name}"))
     if group == "corpora/hub":
         return check_train(compose_config("train", f"corpora=[hub/{name}]", *only_corpus(name)))
@@ -49,8 +49,8 @@ def compose_for(path):
 
 
 def only_corpus(name):
-    ingredient = f"{{corpus:{name},max_length:64,stride:16}}"
-    return f"recipe.stages=[{{ingredients:[{ingredient}]}}]", f"folds.validated=[{name}]"
+    source = f"{{corpus:{name},max_length:64,doc_stride:16}}"
+    return f"recipe.stages=[{{sources:[{source}]}}]", f"folds.validation_corpora=[{name}]"
 
 
 def recipe_corpora(path):
@@ -58,7 +58,7 @@ def recipe_corpora(path):
     if "stages" not in recipe:  # one that builds on another
         return recipe_corpora(path.with_stem(recipe["defaults"][0]))
     stages = recipe["stages"]
-    return sorted({part["corpus"] for stage in stages for part in stage["ingredients"]})
+    return sorted({part["corpus"] for stage in stages for part in stage["sources"]})
 
 
 def corpora_of(path):
@@ -66,7 +66,7 @@ def corpora_of(path):
 
 
 def validate_first(path):
-    return (f"folds.validated=[{recipe_corpora(path)[0]}]",)
+    return (f"folds.validation_corpora=[{recipe_corpora(path)[0]}]",)
 
 
 def test_the_number_of_configuration_files_is_known():
@@ -85,30 +85,30 @@ def test_an_experiment_is_named_as_its_file(path):
 
 @pytest.mark.parametrize("path", [p for p in YAML_FILES if p.parent.name == "corpora"], ids=str)
 def test_a_corpus_is_named_as_its_file_and_says_where_it_comes_from(path):
-    source = compose_for(path).corpora.sources[path.stem]
-    assert source.source
+    source = compose_for(path).corpora[path.stem]
+    assert source.homepage
     assert source.licence
 
 
 BROKEN_RULES = {
-    "recipe.stages.0.ingredients.1.stride=96": (
-        r"stages\[0\]\.ingredients\[1\]\.stride=96: .* below max_length=96"
+    "recipe.stages.0.sources.1.doc_stride=96": (
+        r"stages\[0\]\.sources\[1\]\.doc_stride=96: .* below max_length=96"
     ),
-    "recipe.stages.1.ingredients.0.negatives=1.5": r"negatives=1.5: must be a share",
-    "recipe.stages.0.ingredients.0.corpus=wiki": "unknown corpus 'wiki'",
-    "recipe.stages.0.ingredients.0.limit=0": "limit=0: must be at least 1",
+    "recipe.stages.1.sources.0.negatives=1.5": r"negatives=1.5: must be a share",
+    "recipe.stages.0.sources.0.corpus=wiki": "unknown corpus 'wiki'",
+    "recipe.stages.0.sources.0.max_examples=0": "max_examples=0: must be at least 1",
     "recipe.stages=[]": "recipe.stages: must hold at least one stage",
-    "recipe.predict_stride=192": "predict_stride=192: must be below",
+    "recipe.predict_doc_stride=192": "predict_doc_stride=192: must be below",
     "recipe.cutout.rate=1": "cutout.rate=1.0: must be a share",
-    "folds.validated=[chaiii]": "unknown corpus 'chaiii'",
-    "folds.count=0": "folds.count=0: must be at least 1",
+    "folds.validation_corpora=[chaiii]": "unknown corpus 'chaiii'",
+    "folds.num_folds=0": "folds.num_folds=0: must be at least 1",
     "fold=2": "fold=2: must be 0 to 1, or all",
     "fold=one": "fold=one: must be 0 to 1, or all",
     "backbone.pretrained=google/rembert": "exactly one of pretrained and scratch",
     "backbone.learning_rate=0": "learning_rate=0.0: must be above 0",
-    "backbone.warmup=10": "warmup=10.0: must be a share",
-    "backbone.windows_per_step=20": "must be a multiple of trainer.batch_size=8",
-    "trainer.batch_size=0": "trainer.batch_size=0: must be at least 1",
+    "backbone.warmup_ratio=10": "warmup_ratio=10.0: must be a share",
+    "backbone.effective_batch_size=20": "must be a multiple of trainer.per_device_train",
+    "trainer.per_device_train_batch_size=0": "per_device_train_batch_size=0: must be at least 1",
     "trainer.precision=int8": "trainer.precision=int8: predicts only",
     "name=???": "name: must be set",
     "+typo=1": "typo: Key 'typo' not in 'TrainConfig'",
@@ -124,16 +124,16 @@ def test_a_broken_rule_names_key_value_and_rule(override, message):
 
 def test_an_ensemble_names_each_run_once():
     with pytest.raises(ConfigError, match="each once"):
-        check_ensemble(compose_config("ensemble", "blend.members=[a,a]"))
+        check_ensemble(compose_config("ensemble", "ensemble.members=[a,a]"))
 
 
 MISTAKES = {
     "typo": ("trainer.batchsize=3", "batchsize"),
-    "wrong type": ("trainer.batch_size=many", "batch_size"),
-    "rule": ("recipe.stages.0.ingredients.0.stride=500", "stride=500"),
-    "corpus": ("folds.validated=[chaii]", "chaii"),
+    "wrong type": ("trainer.per_device_train_batch_size=many", "batch_size"),
+    "rule": ("recipe.stages.0.sources.0.doc_stride=500", "doc_stride=500"),
+    "corpus": ("folds.validation_corpora=[chaii]", "chaii"),
     "backbone": ("backbone=tiny_mural", "tiny_mural"),
-    "no file": ("corpora.sources.demo_squad.path=gone.json", "gone.json"),
+    "no file": ("corpora.demo_squad.path=gone.json", "gone.json"),
 }
 
 

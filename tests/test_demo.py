@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from transformers import set_seed
 
-from chaii.config_rules import check_train
-from chaii.fold import prepare_fold
-from chaii.judge import Judge
+from chaii.config.checks import check_train
+from chaii.evaluation.evaluator import Evaluator
 from chaii.model.backbone import load_model
+from chaii.train import prepare_fold
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 BACKBONES = ("muril", "xlmr", "rembert")
@@ -25,7 +25,7 @@ def demo(tmp_path_factory):
     experiments = ",".join(f"demo_{backbone}" for backbone in BACKBONES)
     for command in (
         ["train.py", "-m", f"experiment={experiments}", "fold=0,1", *paths],
-        ["ensemble.py", "blend=demo", *paths],
+        ["ensemble.py", "ensemble=demo", *paths],
     ):
         subprocess.run([sys.executable, SCRIPTS / command[0], *command[1:]], check=True)
     return output
@@ -49,7 +49,7 @@ def test_the_vote_is_five_times_better_than_untrained_backbones(scores, demo, co
         prepared = prepare_fold(config)
         set_seed(config.seed)
         model = load_model(config.backbone, prepared.tokenizer)
-        judge = Judge(config, prepared.held_out, prepared.tokenizer)
+        judge = Evaluator(config, prepared.held_out, prepared.tokenizer)
         untrained.append(judge.score(model)["jaccard"])
     assert scores.loc["vote", "jaccard"].item() >= 5 * max(untrained)
 

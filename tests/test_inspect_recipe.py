@@ -9,12 +9,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from chaii.config_rules import check_train
-from chaii.fold import prepare_fold
-from chaii.recipe.summary import estimate_hours
+from chaii.config.checks import check_train
+from chaii.recipe.plan_summary import estimate_hours
+from chaii.train import prepare_fold
 
 ROOT = Path(__file__).parents[1]
-FEW = ("corpora.limit=40", "backbone.windows_per_step=16", "trainer.batch_size=8")  # windows
+FEW = (
+    "max_examples=40",
+    "backbone.effective_batch_size=16",
+    "trainer.per_device_train_batch_size=8",
+)  # windows
 MILLIONS = 303
 
 

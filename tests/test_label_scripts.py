@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from chaii.config_corpora import CorpusConfig, CorpusFormat
-from chaii.config_rules import check_train
+from chaii.config.checks import check_train
+from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.corpus.occurrences import find_occurrences
 from chaii.corpus.readers import read_corpus
-from chaii.fold import prepare_fold
+from chaii.train import prepare_fold
 
 ROOT = Path(__file__).parents[1]
-CHAII = "corpora.sources.demo_chaii"
+CHAII = "corpora.demo_chaii"
 
 
 def run_script(*command):
@@ -34,7 +34,7 @@ def test_inspection_counts_shows_and_writes_what_would_change(tmp_path):
         writer.writerow(["a", "Where was Ravi born?", place, "Pune", 0, "hindi"])
         writer.writerow(["b", "Where was Ravi born?", place, "Pune", 30, "tamil"])
         writer.writerow(["c", "Who was born?", place, "Ravi", 13, "tamil"])
-    overrides = [f"corpora.sources.chaii.path={path}", f"paths.output={tmp_path}"]
+    overrides = [f"corpora.chaii.path={path}", f"paths.output={tmp_path}"]
     printed = run_script("scripts/inspect_labels.py", "chaii", *overrides)
     counts = {line.split()[0]: line.split()[1:] for line in printed.splitlines()[1:4]}
     assert counts == {"hindi": ["1", "1", "1"], "tamil": ["2", "1", "0"], "all": ["3", "2", "1"]}

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from chaii.config import register_schemas
-from chaii.config_rules import check_train
-from chaii.fold import train_fold
+from chaii.config.checks import check_train
+from chaii.config.schema import register_schemas
+from chaii.train import train_fold
 
 CONF = Path(__file__).parents[1] / "conf"
 MINE = """\
-# @package corpora.sources.mine
+# @package corpora.mine
 format: squad_json
 path: ${paths.input}/mine.json
 language: hindi
@@ -37,11 +37,11 @@ def test_a_corpus_is_added_by_one_file_and_trained_on(tmp_path):
     overrides = [
         "name=mine",
         "corpora=[demo_chaii,mine]",
-        "recipe.stages=[{ingredients: [{corpus: mine, max_length: 48, stride: 16}]}]",
-        "folds.validated=[mine]",
-        "corpora.limit=24",
+        "recipe.stages=[{sources: [{corpus: mine, max_length: 48, doc_stride: 16}]}]",
+        "folds.validation_corpora=[mine]",
+        "max_examples=24",
         "trainer.max_steps=2",
-        "trainer.evaluations=1",
+        "trainer.num_evaluations=1",
         f"paths.input={tmp_path}",
         f"paths.output={tmp_path}/made",
     ]

@@ -12,13 +12,13 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
-from chaii.corpus.demo import write_demo_corpora
-from chaii.runs import RunFolder
+from chaii.demo.corpora import write_demo_corpora
+from chaii.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 COMPETITION = "chaii-hindi-and-tamil-question-answering"
-QUICK = "trainer.max_steps=3 trainer.log_every=1 trainer.evaluations=1 corpora.limit=60"
+QUICK = "trainer.max_steps=3 trainer.logging_steps=1 trainer.num_evaluations=1 max_examples=60"
 DEAD_PROXY = "http://127.0.0.1:9"
 
 
@@ -95,7 +95,7 @@ def submitted(attached, trained, tmp_path_factory):
     shutil.copytree(trained[1] / "runs", attached / "chaii-runs")
     take_write_permission(attached)
     before = list_tree(attached)
-    members = "blend.members=[demo_muril]"
+    members = "ensemble.members=[demo_muril]"
     notebook = execute("kaggle_submit", attached, working, CHAII_OVERRIDES=members)
     return notebook, working, before, list_tree(attached)
 
@@ -103,8 +103,8 @@ def submitted(attached, trained, tmp_path_factory):
 @pytest.fixture(scope="module")
 def told(attached, submitted):
     """The executed write-up of what was trained and submitted."""
-    overrides = f"paths=kaggle paths.runs={attached}/chaii-runs blend.members=[demo_muril]"
-    name = "blend.name=submission"
+    overrides = f"paths=kaggle paths.runs={attached}/chaii-runs ensemble.members=[demo_muril]"
+    name = "ensemble.name=submission"
     return execute("writeup", attached, submitted[1], CHAII_OVERRIDES=f"{overrides} {name}")
 
 

@@ -6,8 +6,8 @@ import pytest
 import yaml
 from transformers import AutoConfig, AutoModelForQuestionAnswering
 
-from chaii.config_rules import check_train
-from chaii.fold import train_fold
+from chaii.config.checks import check_train
+from chaii.train import train_fold
 
 CONF = Path(__file__).parents[1] / "conf"
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
@@ -26,7 +26,12 @@ STAND_INS = {
     "tydi_goldp_telugu": "tydiqa_goldp/train.json",
     "tydi_goldp_bengali": "tydiqa_goldp/train.json",
 }
-FEW = ("corpora.limit=30", "trainer.max_steps=2", "trainer.evaluations=1", "trainer.workers=0")
+FEW = (
+    "max_examples=30",
+    "trainer.max_steps=2",
+    "trainer.num_evaluations=1",
+    "trainer.num_workers=0",
+)
 
 
 def corpora_of(recipe):
@@ -34,14 +39,14 @@ def corpora_of(recipe):
     if "stages" not in content:
         return corpora_of(content["defaults"][0])
     stages = content["stages"]
-    return list(dict.fromkeys(part["corpus"] for stage in stages for part in stage["ingredients"]))
+    return list(dict.fromkeys(part["corpus"] for stage in stages for part in stage["sources"]))
 
 
 def stand_in(corpus):
     """Overrides that read a generated file in the place of a real corpus."""
     if corpus not in STAND_INS:
         return []
-    key, file = f"corpora.sources.{corpus}", STAND_INS[corpus]
+    key, file = f"corpora.{corpus}", STAND_INS[corpus]
     form = "chaii_csv" if file.endswith("csv") else "squad_json"
     options = {"format": form, "path": f"${{paths.demo}}/{file}", "on_error": "raise"}
     options |= {"keep_ids": "null", "languages": "[]"}
@@ -57,7 +62,7 @@ def test_a_recipe_starts(recipe, compose_config, tmp_path):
     overrides = [
         f"corpora=[{','.join(corpora)}]",
         f"recipe={recipe}",
-        f"folds.validated=[{validated}]",
+        f"folds.validation_corpora=[{validated}]",
         *(override for corpus in corpora for override in stand_in(corpus)),
     ]
     config = compose_config("train", *overrides, *FEW, f"paths.output={tmp_path}")
@@ -97,7 +102,7 @@ def test_a_backbone_starts_from_a_folder_of_its_family(
     overrides = [
         f"backbone={backbone}",
         f"backbone.pretrained={tmp_path}/weights",
-        "backbone.windows_per_step=8",
+        "backbone.effective_batch_size=8",
         f"paths.output={tmp_path}",
     ]
     run = train_fold(check_train(compose_config("train", *overrides, *FEW)))

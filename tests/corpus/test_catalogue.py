@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from chaii.config_corpora import CorpusFormat
+from chaii.config.corpora import CorpusFormat
 from chaii.corpus.catalogue import load_catalogue, render_readme
 from chaii.corpus.download import find_folder
 
@@ -26,7 +26,7 @@ def test_what_a_shipped_corpus_downloads_is_what_it_reads(name):
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_a_shipped_corpus_says_what_it_is(name):
-    assert all((CATALOGUE[name].description, CATALOGUE[name].source, CATALOGUE[name].licence))
+    assert all((CATALOGUE[name].description, CATALOGUE[name].homepage, CATALOGUE[name].licence))
 
 
 def test_the_page_about_the_corpora_is_the_generated_one():
@@ -47,7 +47,7 @@ def test_a_corpus_of_the_hub_is_named_with_its_folder():
 
 MISTAKES = {
     "corpus": ("squat", "unknown corpus squat"),
-    "key": ("corpora.sources.squad.limt=1", "limt"),
+    "key": ("corpora.squad.limt=1", "limt"),
     "group": ("paths=nowhere", "nowhere"),
 }
 
@@ -63,7 +63,7 @@ def test_the_script_names_a_mistake_in_one_line(word, named):
 
 def test_the_script_goes_on_after_a_failure_and_ends_with_status_1(server, tmp_path):
     server.files["xquad.hi.json"] = b"{}"
-    sources = "corpora.sources"
+    sources = "corpora"
     command = [
         *(sys.executable, ROOT / "scripts/download.py", "squad", "xquad_hi"),
         f"paths.input={tmp_path}",

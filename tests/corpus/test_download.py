@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chaii.config_corpora import CorpusConfig, CorpusFormat
+from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.corpus.download import download_corpus, match_files, unpack_zip
 from chaii.corpus.fetch import DownloadError
 

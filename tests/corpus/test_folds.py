@@ -1,4 +1,4 @@
-"""Folds: every answered row of the validated corpora is held out once, and nothing leaks."""
+"""Folds: every answered row of the validation corpora is held out once, and nothing leaks."""
 
 import numpy as np
 import pytest
@@ -39,29 +39,31 @@ def examples():
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_answered_validated_row_is_held_out_exactly_once(examples, scheme):
-    folds = assign_folds(examples, validated=["chaii"], scheme=scheme)
-    held_out = [split_fold(folds, examples, validated=["chaii"], fold=fold)[1] for fold in range(3)]
+    folds = assign_folds(examples, validation_corpora=["chaii"], scheme=scheme)
+    held_out = [
+        split_fold(folds, examples, validation_corpora=["chaii"], fold=fold)[1] for fold in range(3)
+    ]
     assert sorted(np.concatenate(held_out)) == list(range(60))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_external_corpora_never_enter_validation(examples, scheme):
-    folds = assign_folds(examples, validated=["chaii"], scheme=scheme)
+    folds = assign_folds(examples, validation_corpora=["chaii"], scheme=scheme)
     for fold in (0, 1, 2, "all"):
-        _, valid = split_fold(folds, examples, validated=["chaii"], fold=fold)
+        _, valid = split_fold(folds, examples, validation_corpora=["chaii"], fold=fold)
         assert set(np.array(examples["corpus"][:])[valid]) <= {"chaii"}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_train_and_validation_rows_never_meet_and_cover_everything(examples, scheme):
-    folds = assign_folds(examples, validated=["chaii"], scheme=scheme)
+    folds = assign_folds(examples, validation_corpora=["chaii"], scheme=scheme)
     for fold in range(3):
-        train, valid = split_fold(folds, examples, validated=["chaii"], fold=fold)
+        train, valid = split_fold(folds, examples, validation_corpora=["chaii"], fold=fold)
         assert sorted([*train, *valid]) == list(range(90))
 
 
 def test_stratified_folds_are_those_of_the_winner(examples):
-    folds = assign_folds(examples, validated=["chaii"])
+    folds = assign_folds(examples, validation_corpora=["chaii"])
     languages = examples["language"][:60]
     splitter = StratifiedKFold(n_splits=3, shuffle=True, random_state=2021)
     for fold, (_, held_out) in enumerate(splitter.split(languages, languages)):
@@ -70,7 +72,7 @@ def test_stratified_folds_are_those_of_the_winner(examples):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_languages_are_spread_evenly(examples, scheme):
-    folds = assign_folds(examples, validated=["chaii"], scheme=scheme)
+    folds = assign_folds(examples, validation_corpora=["chaii"], scheme=scheme)
     languages = np.array(examples["language"][:])
     for language, total in (("hindi", 40), ("tamil", 20)):
         counts = np.bincount(folds[(languages == language) & (folds >= 0)], minlength=3)
@@ -81,21 +83,22 @@ def test_languages_are_spread_evenly(examples, scheme):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_same_seed_gives_the_same_folds(examples, scheme):
     first, second, other = (
-        assign_folds(examples, validated=["chaii"], scheme=scheme, seed=seed) for seed in (1, 1, 2)
+        assign_folds(examples, validation_corpora=["chaii"], scheme=scheme, seed=seed)
+        for seed in (1, 1, 2)
     )
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
 
 
 def test_stratified_external_rows_have_no_fold(examples):
-    folds = assign_folds(examples, validated=["chaii"])
+    folds = assign_folds(examples, validation_corpora=["chaii"])
     assert set(folds[60:]) == {-1}
 
 
 @pytest.mark.parametrize("shared", ["context", "article", "id"])
 def test_grouped_rows_that_share_a_key_share_a_fold(shared):
     rows = [make_row(number, **{shared: f"shared {number // 4}"}) for number in range(40)]
-    folds = assign_folds(make_examples(rows), validated=["chaii"], scheme="grouped")
+    folds = assign_folds(make_examples(rows), validation_corpora=["chaii"], scheme="grouped")
     assert all(len(set(group)) == 1 for group in folds.reshape(10, 4))
     assert set(folds) == {0, 1, 2}
 
@@ -105,7 +108,9 @@ def test_grouped_rows_are_linked_through_others():
     rows[0]["context"] = rows[4]["context"] = "one context"
     rows[4]["article"] = rows[8]["article"] = "one article"
     for seed in range(10):
-        folds = assign_folds(make_examples(rows), validated=["chaii"], scheme="grouped", seed=seed)
+        folds = assign_folds(
+            make_examples(rows), validation_corpora=["chaii"], scheme="grouped", seed=seed
+        )
         assert folds[0] == folds[4] == folds[8]
 
 
@@ -113,7 +118,9 @@ def test_grouped_titles_match_with_blanks_or_underscores():
     rows = [make_row(number) for number in range(9)]
     rows[2]["article"], rows[7]["article"] = "Super Bowl 50", "Super_Bowl_50"
     for seed in range(10):
-        folds = assign_folds(make_examples(rows), validated=["chaii"], scheme="grouped", seed=seed)
+        folds = assign_folds(
+            make_examples(rows), validation_corpora=["chaii"], scheme="grouped", seed=seed
+        )
         assert folds[2] == folds[7]
 
 
@@ -123,18 +130,18 @@ def test_grouped_external_row_is_not_trained_on_where_its_group_is_held_out(shar
     rows += [make_row(number, "squad", answered=number > 0) for number in range(3)]
     rows[5][shared] = rows[9][shared] = rows[10][shared] = "shared"
     examples = make_examples(rows)
-    folds = assign_folds(examples, validated=["chaii"], scheme="grouped")
+    folds = assign_folds(examples, validation_corpora=["chaii"], scheme="grouped")
     assert folds[9] == folds[10] == folds[5]
     assert folds[11] == -1
     for fold in range(3):
-        train, valid = split_fold(folds, examples, validated=["chaii"], fold=fold)
+        train, valid = split_fold(folds, examples, validation_corpora=["chaii"], fold=fold)
         assert {9, 10}.isdisjoint(valid)
         assert ({9, 10} <= set(train)) == (fold != folds[5])
 
 
 def test_all_trains_on_everything_and_validates_nothing(examples):
-    folds = assign_folds(examples, validated=["chaii"])
-    train, valid = split_fold(folds, examples, validated=["chaii"], fold="all")
+    folds = assign_folds(examples, validation_corpora=["chaii"])
+    train, valid = split_fold(folds, examples, validation_corpora=["chaii"], fold="all")
     assert (train.tolist(), valid.tolist()) == (list(range(90)), [])
 
 
@@ -142,57 +149,63 @@ def test_all_trains_on_everything_and_validates_nothing(examples):
 def test_unlabelled_rows_of_a_validated_corpus_are_neither_trained_nor_validated(scheme):
     rows = [make_row(number, answered=number > 0) for number in range(10)]
     examples = make_examples(rows)
-    folds = assign_folds(examples, validated=["chaii"], scheme=scheme)
+    folds = assign_folds(examples, validation_corpora=["chaii"], scheme=scheme)
     for fold in (0, 1, 2, "all"):
-        train, valid = split_fold(folds, examples, validated=["chaii"], fold=fold)
+        train, valid = split_fold(folds, examples, validation_corpora=["chaii"], fold=fold)
         assert 0 not in [*train, *valid]
 
 
 def test_several_corpora_are_validated_together(examples):
-    folds = assign_folds(examples, validated=["chaii", "squad"])
+    folds = assign_folds(examples, validation_corpora=["chaii", "squad"])
     unanswered = [not texts for texts in examples["answer_text"]]
     assert np.array_equal(folds == -1, unanswered)
 
 
 FAULTS = {
     "scheme": ({"scheme": "random"}, r"scheme 'random' must be one of \['grouped', 'stratified'\]"),
-    "no fold": ({"count": 0}, "count 0 must be at least 1"),
-    "corpus": ({"validated": ["chai"]}, r"\['chai'\] are not among \['chaii', 'squad'\]"),
-    "nothing": ({"validated": []}, r"validated corpora \[\] hold no row with an answer"),
-    "small language": ({"count": 21}, "language 'tamil' has 20 rows .* 21 folds need at least 21"),
-    "few groups": ({"count": 21, "scheme": "grouped"}, "language 'tamil' has 20 groups of linked"),
+    "no fold": ({"num_folds": 0}, "num_folds 0 must be at least 1"),
+    "corpus": ({"validation_corpora": ["chai"]}, r"\['chai'\] are not among \['chaii', 'squad'\]"),
+    "nothing": ({"validation_corpora": []}, r"validation corpora \[\] hold no row with an answer"),
+    "small language": (
+        {"num_folds": 21},
+        "language 'tamil' has 20 rows .* 21 folds need at least 21",
+    ),
+    "few groups": (
+        {"num_folds": 21, "scheme": "grouped"},
+        "language 'tamil' has 20 groups of linked",
+    ),
 }
 
 
 @pytest.mark.parametrize(("changes", "message"), FAULTS.values(), ids=FAULTS)
 def test_impossible_folds_are_refused(examples, changes, message):
     with pytest.raises(ValueError, match=message):
-        assign_folds(examples, **({"validated": ["chaii"]} | changes))
+        assign_folds(examples, **({"validation_corpora": ["chaii"]} | changes))
 
 
 @pytest.mark.parametrize("fold", [-1, 3, "0", "none", 1.0])
 def test_unknown_fold_is_refused(examples, fold):
-    folds = assign_folds(examples, validated=["chaii"])
+    folds = assign_folds(examples, validation_corpora=["chaii"])
     with pytest.raises(ValueError, match="must be an integer from 0 to 2, or 'all'"):
-        split_fold(folds, examples, validated=["chaii"], fold=fold)
+        split_fold(folds, examples, validation_corpora=["chaii"], fold=fold)
 
 
 def test_folds_of_other_examples_are_refused(examples):
-    folds = assign_folds(examples, validated=["chaii"])
+    folds = assign_folds(examples, validation_corpora=["chaii"])
     with pytest.raises(ValueError, match="folds has 90 rows and must have the examples' 9"):
-        split_fold(folds, examples.select(range(9)), validated=["chaii"], fold=0)
+        split_fold(folds, examples.select(range(9)), validation_corpora=["chaii"], fold=0)
 
 
 def test_selected_examples_are_read_through_their_selection(examples):
     chosen = examples.select(range(89, -1, -1))
-    folds = assign_folds(chosen, validated=["chaii"], scheme="grouped")
+    folds = assign_folds(chosen, validation_corpora=["chaii"], scheme="grouped")
     assert set(folds[:30]) == {-1}
     assert set(folds[30:]) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_single_fold_holds_out_every_answered_validated_row(examples, scheme):
-    folds = assign_folds(examples, validated=["chaii"], count=1, scheme=scheme)
-    train, valid = split_fold(folds, examples, validated=["chaii"], fold=0)
+    folds = assign_folds(examples, validation_corpora=["chaii"], num_folds=1, scheme=scheme)
+    train, valid = split_fold(folds, examples, validation_corpora=["chaii"], fold=0)
     assert valid.tolist() == list(range(60))
     assert train.tolist() == list(range(60, 90))

@@ -6,7 +6,7 @@ import datasets
 import pytest
 from datasets import Dataset, load_dataset
 
-from chaii.config_corpora import CorpusConfig, CorpusFormat, HubConfig, HubLayout, OnError
+from chaii.config.corpora import CorpusConfig, CorpusFormat, HubConfig, HubLayout, OnError
 from chaii.corpus import hub
 from chaii.corpus.checks import UNREAD
 from chaii.corpus.readers import EXAMPLE_FEATURES, CorpusError, find_sources, read_corpus
@@ -202,7 +202,7 @@ def test_an_unreachable_hub_says_how_to_place_the_files():
     message = str(error.value)
     assert message.startswith("corpus xquad_hi: cannot load 'google/xquad' (subset xquad.hi, ")
     assert "https://huggingface.co/datasets/google/xquad in a folder by hand" in message
-    assert message.endswith("set corpora.sources.xquad_hi.path to it")
+    assert message.endswith("set corpora.xquad_hi.path to it")
     assert "\n" not in message
 
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from chaii.config_corpora import CorpusConfig, CorpusFormat, Unanswerable
+from chaii.config.corpora import CorpusConfig, CorpusFormat, Unanswerable
 from chaii.corpus.natural_questions import drop_tag, join_tokens
 from chaii.corpus.readers import CorpusError, read_corpus
 

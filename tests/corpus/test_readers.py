@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chaii.config_corpora import CorpusConfig, CorpusFormat
+from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.corpus import readers, table
 from chaii.corpus.readers import EXAMPLE_FEATURES, CorpusError, read_corpus
 
@@ -154,14 +154,14 @@ def test_file_named_like_a_pattern_is_read(tmp_path):
 def test_limit_takes_the_first_rows_and_opens_no_further_file(tmp_path):
     write_squad(tmp_path / "a.json", ask("a"), ask("b"), ask("c"))
     (tmp_path / "b.json").write_text("broken")
-    examples, report = read(tmp_path / "*.json", SQUAD, language="en", limit=2)
+    examples, report = read(tmp_path / "*.json", SQUAD, language="en", max_examples=2)
     assert examples["id"][:] == ["a", "b"]
     assert report.rows == 2
 
 
 def test_limit_below_one_is_refused(tmp_path):
-    with pytest.raises(CorpusError, match="limit 0 must be at least 1"):
-        read(write_squad(tmp_path / "f", ask()), SQUAD, language="en", limit=0)
+    with pytest.raises(CorpusError, match="max_examples 0 must be at least 1"):
+        read(write_squad(tmp_path / "f", ask()), SQUAD, language="en", max_examples=0)
 
 
 def test_changed_file_is_read_anew(tmp_path):

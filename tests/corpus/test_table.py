@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from chaii.config_corpora import CorpusConfig, CorpusFormat, OnError, Unanswerable
+from chaii.config.corpora import CorpusConfig, CorpusFormat, OnError, Unanswerable
 from chaii.corpus import readers, table
 from chaii.corpus.readers import EXAMPLE_FEATURES, CorpusError, read_corpus
 from chaii.corpus.reports import dump_report, load_report
@@ -92,7 +92,7 @@ def test_a_second_start_reads_no_corpus(source, tmp_path, count_reads):
 
 CHANGES = {
     "language": {"languages": ["english"]},
-    "limit": {"limit": 2},
+    "max_examples": {"max_examples": 2},
     "on error": {"on_error": OnError.skip},
     "unanswerable": {"unanswerable": Unanswerable.drop},
 }
@@ -112,7 +112,7 @@ def test_another_name_is_another_table(source, tmp_path):
 
 def test_what_only_describes_a_corpus_does_not_matter(source, tmp_path, count_reads):
     read_corpus("toy", source, cache=tmp_path)
-    read_corpus("toy", dataclasses.replace(source, source="x", description="y"), cache=tmp_path)
+    read_corpus("toy", dataclasses.replace(source, homepage="x", description="y"), cache=tmp_path)
     assert len(count_reads) == 1
 
 
@@ -211,7 +211,7 @@ def test_a_report_survives_its_file(source):
 MEASURE = """
 import resource, sys
 from pathlib import Path
-from chaii.config_corpora import CorpusConfig, CorpusFormat
+from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.corpus.readers import read_corpus
 
 def read(path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chaii.config_corpora import CorpusConfig, CorpusFormat, OnError, Unanswerable
+from chaii.config.corpora import CorpusConfig, CorpusFormat, OnError, Unanswerable
 from chaii.corpus.checks import UNREAD
 from chaii.corpus.readers import CorpusError, read_corpus
 from chaii.corpus.tydi import locate_bytes
@@ -134,7 +134,10 @@ def test_a_language_that_no_row_is_in_is_named(tmp_path):
 def test_limit_counts_the_rows_chosen(tmp_path):
     records = [make_record(0, *KINDS["passage"][0]), make_record(1, *KINDS["nothing"][0])]
     records += [make_record(number) for number in range(2, 5)]
-    assert read(tmp_path / "f", encode(*records), limit=2)[0]["id"][:] == ["tamil-2", "tamil-3"]
+    assert read(tmp_path / "f", encode(*records), max_examples=2)[0]["id"][:] == [
+        "tamil-2",
+        "tamil-3",
+    ]
 
 
 START, END = span("नदी")
@@ -247,7 +250,7 @@ def test_rows_before_the_damage_are_kept_where_wanted(tmp_path, damage):
 
 def test_a_limit_below_the_damage_meets_none(tmp_path):
     path = write_damaged(tmp_path / "f.jsonl.gz", "cut")
-    assert len(read(path, limit=5)[0]) == 5
+    assert len(read(path, max_examples=5)[0]) == 5
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b"")], ids=["none", "blank", "gz"])

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from transformers import set_seed
 
-from chaii.config import BackboneConfig, ScratchConfig, TokenizerKind
+from chaii.config.schema import BackboneConfig, ScratchConfig, TokenizerKind
 from chaii.model.backbone import load_model
-from chaii.recipe.tokens import open_store
+from chaii.recipe.token_store import open_store
 from chaii.recipe.windows import slide
 
 ARCHITECTURES = {
@@ -59,7 +59,7 @@ def toy_plan(toy_store):
     """Windows of the store in its own order."""
     plans = {}
     for kind, store in toy_store.items():
-        windows = slide(store, max_length=64, stride=16)
+        windows = slide(store, max_length=64, doc_stride=16)
         plans[kind] = windows.assign(corpus=pd.Categorical(["toy"] * len(windows)))
     return plans
 

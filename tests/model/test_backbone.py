@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from chaii.config import BackboneConfig, TokenizerKind
+from chaii.config.schema import BackboneConfig, TokenizerKind
 from chaii.model.backbone import load_model, load_tokenizer, train_tokenizer
-from chaii.recipe.template import fingerprint_tokenizer
-from chaii.recipe.tokens import open_store
+from chaii.recipe.pair_template import fingerprint_tokenizer
+from chaii.recipe.token_store import open_store
 
 TEXTS = ["गंगा नदी की लंबाई २५२५ किलोमीटर है। ", "சென்னை தலைநகரம் ஆகும்.", "The river runs on. "] * 4
 

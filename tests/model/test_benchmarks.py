@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from chaii.config import TrainerConfig
+from chaii.config.schema import TrainerConfig
 
 
 @pytest.fixture
@@ -17,9 +17,9 @@ def prepare(load):
             made.make_examples(6, words=60),
             made.make_tokenizer(),
             max_length=64,
-            stride=16,
+            doc_stride=16,
             batches=2,
-            trainer=TrainerConfig(batch_size=4),
+            trainer=TrainerConfig(per_device_train_batch_size=4),
             **options,
         )
 

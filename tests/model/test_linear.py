@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from chaii.config import Precision, TokenizerKind
+from chaii.config.schema import Precision, TokenizerKind
 from chaii.model import linear as fast
-from chaii.model.inference import predict_logits
+from chaii.model.predict import predict_logits
 
 KIND = TokenizerKind.unigram
 

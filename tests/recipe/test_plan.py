@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from chaii.config import IngredientConfig, RecipeConfig, StageConfig
+from chaii.config.schema import RecipeConfig, SourceConfig, StageConfig
 from chaii.recipe.plan import keep_negatives, make_plan
-from chaii.recipe.tokens import open_store
+from chaii.recipe.token_store import open_store
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def make_recipe(*stages, shuffle=True):
     return RecipeConfig(stages=[StageConfig(list(stage), shuffle=shuffle) for stage in stages])
 
 
-NEAR = IngredientConfig("near", 64, 16)
-FAR = IngredientConfig("far", 96, 32, negatives=0.3)
+NEAR = SourceConfig("near", 64, 16)
+FAR = SourceConfig("far", 96, 32, negatives=0.3)
 
 
 def plan_of(stores, recipe, *, batch_size=8, seed=1):
@@ -43,7 +43,7 @@ def plan_of(stores, recipe, *, batch_size=8, seed=1):
 @pytest.mark.parametrize("balance", [False, True])
 @pytest.mark.parametrize("limit", [None, 20])
 def test_stages_stay_in_order_under_every_option(stores, crop, shuffle, balance, limit):
-    near = IngredientConfig("near", 64, 16, crop=crop, balance=balance, limit=limit)
+    near = SourceConfig("near", 64, 16, crop=crop, balance=balance, max_examples=limit)
     plan = plan_of(stores, make_recipe([near, FAR], [FAR], [near], shuffle=shuffle))
     assert plan["stage"].is_monotonic_increasing
     assert set(plan["stage"]) == {0, 1, 2}
@@ -106,7 +106,7 @@ def test_a_recipe_without_windows_is_refused(stores):
 
 @pytest.mark.parametrize("batch_size", [8, 32])
 def test_batches_hold_windows_of_like_length_across_a_ragged_stage_border(stores, batch_size):
-    recipe = make_recipe([IngredientConfig("near", 64, 16, limit=78)] * 9, [NEAR] * 9)
+    recipe = make_recipe([SourceConfig("near", 64, 16, max_examples=78)] * 9, [NEAR] * 9)
     plan = plan_of(stores, recipe, batch_size=batch_size)
     length = plan["length"].to_numpy()
     assert (plan["stage"] == 0).sum() % batch_size  # the border is ragged

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from chaii.config import BackboneConfig, ScratchConfig, TokenizerKind
-from chaii.config_corpora import CorpusConfig, CorpusFormat
+from chaii.config.corpora import CorpusConfig, CorpusFormat
+from chaii.config.schema import BackboneConfig, ScratchConfig, TokenizerKind
 from chaii.corpus.readers import read_corpus
 from chaii.model.backbone import load_tokenizer, train_tokenizer
-from chaii.recipe.tokens import open_store
+from chaii.recipe.token_store import open_store
 
 FAMILIES = [kind.value for kind in TokenizerKind]
 SQUAD = CorpusFormat.squad_json
@@ -24,7 +24,7 @@ CORPORA = {  # name: file, what its reader must be told
     "tydi_telugu": ("tydiqa_goldp/telugu_*.json", {}),
     "tydi_bengali": ("tydiqa_goldp/bengali_*.json", {}),
     "tydi_english": ("tydiqa_goldp/english_*_train.json", {}),
-    "squad": ("squad/train-*.json", {"language": "english", "limit": 2000}),
+    "squad": ("squad/train-*.json", {"language": "english", "max_examples": 2000}),
     "chaii": ("chaii/train_rows.csv", {"format": CorpusFormat.chaii_csv}),
 }
 ENGLISH = ["squad", "tydi_english"]

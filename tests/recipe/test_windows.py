@@ -3,22 +3,22 @@ import json
 import numpy as np
 import pytest
 
-from chaii.config import ScratchConfig, TokenizerKind
+from chaii.config.schema import ScratchConfig, TokenizerKind
 from chaii.model.backbone import train_tokenizer
-from chaii.recipe.tokens import open_store
+from chaii.recipe.token_store import open_store
 from chaii.recipe.windows import crop, finished_input, slide
 
 FAMILIES = ["wordpiece", "unigram", "unigram_bert"]
 
 
-def tokenizer_windows(tokenizer, question, context, answer, *, max_length, stride):
+def tokenizer_windows(tokenizer, question, context, answer, *, max_length, doc_stride):
     """Ids, offsets and labels by the tokenizer itself and a plain scan over its offsets."""
     encoded = tokenizer(
         question.lstrip(),
         context,
         truncation="only_second",
         max_length=max_length,
-        stride=stride,
+        stride=doc_stride,
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
     )
@@ -36,8 +36,10 @@ def tokenizer_windows(tokenizer, question, context, answer, *, max_length, strid
         yield ids, types, offsets, start, end
 
 
-def store_windows(store, *, max_length, stride, rows=None):
-    for window in slide(store, max_length=max_length, stride=stride, rows=rows).itertuples():
+def store_windows(store, *, max_length, doc_stride, rows=None):
+    for window in slide(
+        store, max_length=max_length, doc_stride=doc_stride, rows=rows
+    ).itertuples():
         ids, types, _ = finished_input(store, window)
         texts = store.context[window.example]
         offsets = store.offsets[store.text_start[texts] : store.text_start[texts + 1]]
@@ -96,8 +98,8 @@ def test_windows_equal_the_tokenizers_own_on_real_text(family, real_pairs, make_
     for i, (question, context, text, start) in enumerate(rows):
         length = store.question_lengths()[i] + store.template.overhead
         max_length = int(length + generator.integers(2, 400))
-        stride = int(generator.integers(0, max_length - length))
-        lengths = {"max_length": max_length, "stride": stride}
+        doc_stride = int(generator.integers(0, max_length - length))
+        lengths = {"max_length": max_length, "doc_stride": doc_stride}
         answer = (start, start + len(text))
         expected = list(tokenizer_windows(tokenizer, question, context, answer, **lengths))
         assert list(store_windows(store, **lengths, rows=[i])) == expected
@@ -111,8 +113,8 @@ def test_windows_equal_the_tokenizers_own(family, tokenizers, make_examples, tmp
     rows = [(" लंबाई कितनी है?", context, "२५२५ किलोमीटर", context.index("२५२५"))]
     store = open_store(make_examples(rows), tokenizers[family], tmp_path)
     answer = (rows[0][3], rows[0][3] + len(rows[0][2]))
-    for max_length, stride in [(40, 10), (64, 0), (64, 30), (512, 128)]:
-        lengths = {"max_length": max_length, "stride": stride}
+    for max_length, doc_stride in [(40, 10), (64, 0), (64, 30), (512, 128)]:
+        lengths = {"max_length": max_length, "doc_stride": doc_stride}
         expected = list(
             tokenizer_windows(tokenizers[family], rows[0][0], context, answer, **lengths)
         )
@@ -131,7 +133,7 @@ def store(tokenizers, make_examples, tmp_path):
 
 
 def test_an_endless_question_is_cut_and_its_context_still_covered(store):
-    windows = slide(store, max_length=384, stride=128, rows=[0])
+    windows = slide(store, max_length=384, doc_stride=128, rows=[0])
     assert store.question_lengths()[0] >= 600
     assert windows["length"].max() == 384
     assert windows["context_to"].iloc[-1] == store.context_lengths()[0]
@@ -140,12 +142,12 @@ def test_an_endless_question_is_cut_and_its_context_still_covered(store):
 
 
 def test_a_window_without_room_to_move_is_refused(store):
-    with pytest.raises(ValueError, match="max_length=131: must exceed stride=128"):
-        slide(store, max_length=131, stride=128)
+    with pytest.raises(ValueError, match="max_length=131: must exceed doc_stride=128"):
+        slide(store, max_length=131, doc_stride=128)
 
 
 def test_cropped_windows_hold_the_answer_at_a_uniform_place(store):
-    one = slide(store, max_length=384, stride=128, rows=[0])
+    one = slide(store, max_length=384, doc_stride=128, rows=[0])
     many = one.iloc[np.zeros(4000, int)]
     moved = crop(many, store, generator=np.random.default_rng(0))
     first, last = store.answer[0]
@@ -158,7 +160,7 @@ def test_cropped_windows_hold_the_answer_at_a_uniform_place(store):
 
 
 def test_cropped_negatives_never_hold_the_answer(store):
-    windows = slide(store, max_length=384, stride=128)
+    windows = slide(store, max_length=384, doc_stride=128)
     moved = crop(windows, store, generator=np.random.default_rng(0))
     assert ((windows["start_token"] < 0) == (moved["start_token"] < 0)).all()
     assert (windows["length"] == moved["length"]).all()

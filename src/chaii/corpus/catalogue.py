@@ -11,8 +11,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from chaii.config import PathsConfig, register_schemas
-from chaii.config_corpora import CorporaConfig, CorpusConfig, CorpusFormat
+from chaii.config.corpora import CorpusConfig, CorpusFormat
+from chaii.config.schema import PathsConfig, register_schemas
 
 _INTRODUCTION = """\
 # Corpora
@@ -40,12 +40,12 @@ Natural Questions, a data set of the Hub) needs one YAML file and no code:
 
 ```yaml
 # conf/corpora/my_corpus.yaml
-# @package corpora.sources.my_corpus
+# @package corpora.my_corpus
 format: squad_json
 path: ${paths.input}/my_corpus/*.json
 language: tamil
 description: what it is
-source: where others find it
+homepage: where others find it
 licence: and on what terms
 download: [https://example.org/my_corpus.json] # or nothing
 ```
@@ -65,7 +65,7 @@ def load_catalogue(
     A name is that of a file under conf/corpora: ``squad``, ``hub/squad``. Where none is given,
     all published corpora in their official form are returned.
 
-    `overrides` are Hydra's: ``paths=kaggle``, ``corpora.sources.squad.limit=100``.
+    `overrides` are Hydra's: ``paths=kaggle``, ``corpora.squad.max_examples=100``.
 
     Raises:
         ValueError: there is no such corpus, or an override that does not fit.
@@ -88,11 +88,11 @@ def load_catalogue(
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(f"{error.__cause__ or error}".partition("\n")[0]) from error
     assert isinstance(paths, PathsConfig)
-    assert isinstance(corpora, CorporaConfig)
+    assert isinstance(corpora, dict)
     return paths, {
-        name: corpus
-        for name, corpus in corpora.sources.items()
-        if names or corpus.source.startswith("http")  # the demo's are generated
+        str(name): corpus
+        for name, corpus in corpora.items()
+        if names or corpus.homepage.startswith("http")  # the demo's are generated
     }
 
 
@@ -103,7 +103,7 @@ def render_readme(corpora: Mapping[str, CorpusConfig], root: Path) -> str:
         on_hub = corpus.format is CorpusFormat.hub
         place = corpus.path if on_hub else Path(corpus.path).relative_to(root).as_posix()
         file = f"`{place}`" + (" on the Hub" if on_hub else "")
-        source = f"[{_name_source(corpus)}]({corpus.source})"
+        source = f"[{_name_source(corpus)}]({corpus.homepage})"
         lines.append(f"| {name} | {corpus.description} | {file} | {source} | {corpus.licence} |")
     return "\n".join([_INTRODUCTION, *lines, "", _GUIDE])
 
@@ -112,7 +112,7 @@ def describe_corpus(name: str, corpus: CorpusConfig) -> str:
     """What a corpus is, its licence, where it comes from and where it belongs, in two lines."""
     return (
         f"{name}: {corpus.description}\n"
-        f"  {corpus.licence}; from {corpus.source}; belongs at {corpus.path}"
+        f"  {corpus.licence}; from {corpus.homepage}; belongs at {corpus.path}"
     )
 
 

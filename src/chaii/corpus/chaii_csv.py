@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from chaii.config_corpora import CorpusConfig
+from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
 from chaii.corpus.fields import digest_text, require_text
 from chaii.corpus.files import CorpusError, iterate_lines

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.error import HTTPError
 
-from chaii.config_corpora import CorpusConfig, CorpusFormat
+from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.corpus.fetch import DownloadError, Lock, fetch_file
 
 _BY_HAND = "placed by hand, not checked"
@@ -51,7 +51,7 @@ def download_corpus(name: str, corpus: CorpusConfig, lock: Lock) -> Iterator[tup
 def advise(corpus: CorpusConfig) -> str:
     """How to place a corpus by hand, in one clause."""
     files = [address for address in corpus.download if address.startswith("http")]
-    what = " and ".join(files) or f"the files of {corpus.source}"
+    what = " and ".join(files) or f"the files of {corpus.homepage}"
     return f"to place it by hand, put {what} into {find_folder(corpus)}/"
 
 

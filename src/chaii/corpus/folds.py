@@ -18,39 +18,41 @@ _BATCH_ROWS = 256
 def assign_folds(
     examples: Dataset,
     *,
-    validated: Sequence[str],
-    count: int = 3,
+    validation_corpora: Sequence[str],
+    num_folds: int = 3,
     scheme: str = "stratified",
     seed: int = 2021,
 ) -> _Ints:
     """The fold in which each row of the concatenated corpora must not be trained on, or -1.
 
-    `stratified` holds out answered rows of the validated corpora, each language spread evenly,
+    `stratified` holds out answered rows of the validation corpora, each language spread evenly,
     and knows no other leak. `grouped` does the same with whole groups: rows linked, directly or
     through others, by an equal context, article title or id. There a row of any corpus linked to
-    rows held out carries their fold too; only those of validated corpora are ever validated.
-    With `count=1` all answered rows of the validated corpora are held out, together.
+    rows held out carries their fold too; only those of validation corpora are ever validated.
+    With `num_folds=1` all answered rows of the validation corpora are held out, together.
 
     Returns:
-        int64 array (rows,): a fold below `count`, or -1 for a row that is never held out.
+        int64 array (rows,): a fold below `num_folds`, or -1 for a row that is never held out.
 
     Raises:
-        ValueError: an unknown scheme or corpus, or a language too small for `count` folds.
+        ValueError: an unknown scheme or corpus, or a language too small for `num_folds` folds.
 
     Source: the winner's folds are `stratified` over chaii, 3 folds, seed 2021.
     """
     if scheme not in _SCHEMES:
         raise ValueError(f"scheme '{scheme}' must be one of {sorted(_SCHEMES)}")
-    if count < 1:
-        raise ValueError(f"count {count} must be at least 1 fold")
-    held_out = _find_validated(examples, validated) & _find_answered(examples)
+    if num_folds < 1:
+        raise ValueError(f"num_folds {num_folds} must be at least 1 fold")
+    held_out = _find_validated(examples, validation_corpora) & _find_answered(examples)
     if not held_out.any():
-        raise ValueError(f"validated corpora {list(validated)} hold no row with an answer")
-    return _SCHEMES[scheme](examples, np.flatnonzero(held_out), count, seed)
+        raise ValueError(
+            f"validation corpora {list(validation_corpora)} hold no row with an answer"
+        )
+    return _SCHEMES[scheme](examples, np.flatnonzero(held_out), num_folds, seed)
 
 
 def split_fold(
-    folds: _Ints, examples: Dataset, *, validated: Sequence[str], fold: int | str
+    folds: _Ints, examples: Dataset, *, validation_corpora: Sequence[str], fold: int | str
 ) -> tuple[_Ints, _Ints]:
     """Row numbers to train on and to validate on, in the order of `examples`.
 
@@ -63,7 +65,7 @@ def split_fold(
     """
     if len(folds) != len(examples):
         raise ValueError(f"folds has {len(folds)} rows and must have the examples' {len(examples)}")
-    ours, answered = _find_validated(examples, validated), _find_answered(examples)
+    ours, answered = _find_validated(examples, validation_corpora), _find_answered(examples)
     if fold == "all":
         return np.flatnonzero(answered | ~ours), np.zeros(0, dtype=np.int64)
     last = int(folds.max(initial=-1))
@@ -142,12 +144,12 @@ def _find_answered(examples: Dataset) -> _Flags:
     return np.array([len(starts) > 0 for starts in examples["answer_start"][:]], dtype=np.bool_)
 
 
-def _find_validated(examples: Dataset, validated: Sequence[str]) -> _Flags:
+def _find_validated(examples: Dataset, validation_corpora: Sequence[str]) -> _Flags:
     corpora = np.array(examples["corpus"][:])
-    if unknown := set(validated) - set(corpora.tolist()):
+    if unknown := set(validation_corpora) - set(corpora.tolist()):
         known = sorted(set(corpora.tolist()))
-        raise ValueError(f"validated corpora {sorted(unknown)} are not among {known}")
-    return np.isin(corpora, list(validated))
+        raise ValueError(f"validation corpora {sorted(unknown)} are not among {known}")
+    return np.isin(corpora, list(validation_corpora))
 
 
 _SCHEMES: dict[str, Callable[[Dataset, _Ints, int, int], _Ints]] = {

@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset, load_dataset
 from datasets.exceptions import DatasetsError
 
-from chaii.config_corpora import CorpusConfig, HubConfig, HubLayout
+from chaii.config.corpora import CorpusConfig, HubConfig, HubLayout
 from chaii.corpus.checks import Row, Tally
 from chaii.corpus.fields import digest_text, require_text, take
 from chaii.corpus.files import CorpusError
@@ -45,7 +45,7 @@ def find_hub_files(name: str, corpus: CorpusConfig) -> list[Path]:
             f"{hub.folder}, split {hub.split}, revision {hub.revision}): {cause[0]}. "
             f"Where the Hub cannot be reached, place the files of "
             f"https://huggingface.co/datasets/{corpus.path} in a folder by hand, "
-            f"and set corpora.sources.{name}.path to it"
+            f"and set corpora.{name}.path to it"
         ) from error
     return [Path(file["filename"]) for file in dataset.cache_files]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from chaii.config_corpora import CorpusConfig
+from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
 from chaii.corpus.fields import digest_text, iterate, take, take_identity
 from chaii.corpus.files import CorpusError

@@ -13,7 +13,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from chaii.config_corpora import (
+from chaii.config.corpora import (
     CorpusConfig,
     CorpusFormat,
     HubLayout,
@@ -25,11 +25,11 @@ from chaii.corpus.chaii_csv import read_chaii_csv
 from chaii.corpus.checks import UNREAD, Row, Tally
 from chaii.corpus.files import CorpusError, find_files
 from chaii.corpus.hub import find_hub_files, read_hub
-from chaii.corpus.labels import read_labels, relabel_rows
+from chaii.corpus.label_repair import read_labels, relabel_rows
 from chaii.corpus.natural_questions import read_natural_questions
+from chaii.corpus.question_filter import read_kept_ids
 from chaii.corpus.records import Rows
 from chaii.corpus.reports import CorpusReport
-from chaii.corpus.similarity import read_kept_ids
 from chaii.corpus.squad import read_squad_json
 from chaii.corpus.table import (
     EXAMPLE_FEATURES,
@@ -99,8 +99,10 @@ def find_sources(name: str, corpus: CorpusConfig) -> list[Path]:
 
 def _check_settings(name: str, corpus: CorpusConfig) -> None:
     form = corpus.format.name
-    if corpus.limit is not None and corpus.limit < 1:
-        raise CorpusError(f"corpus {name}: limit {corpus.limit} must be at least 1, or null")
+    if corpus.max_examples is not None and corpus.max_examples < 1:
+        raise CorpusError(
+            f"corpus {name}: max_examples {corpus.max_examples} must be at least 1, or null"
+        )
     if (corpus.format is CorpusFormat.hub) != (corpus.hub is not None):
         raise CorpusError(f"corpus {name}: hub must be set with format hub, and only there")
     if corpus.on_error is OnError.skip and corpus.format in _WHOLE_FILES:
@@ -116,7 +118,7 @@ def _read_examples(
 ) -> Iterator[dict[str, Any]]:
     """Chosen, checked rows that know their corpus."""
     chosen = _choose_rows(_read_files(corpus, files, tally), corpus, tally)
-    rows = _reject_duplicates(islice(chosen, corpus.limit), corpus, tally)
+    rows = _reject_duplicates(islice(chosen, corpus.max_examples), corpus, tally)
     checked: Iterator[Row] = (row for row in map(tally.check, rows) if row is not None)
     if corpus.labels is not Labels.first or corpus.labels_file:
         checked = relabel_rows(checked, corpus)
@@ -131,7 +133,7 @@ def _check_outcome(name: str, corpus: CorpusConfig, tally: Tally) -> None:
         first = next(iter(report.languages[UNREAD].samples.values()))[0]
         raise CorpusError(f"corpus {name}: no row could be read; the first fault: {first}")
     missing = set(corpus.languages) - tally.languages
-    if missing and corpus.limit is None:
+    if missing and corpus.max_examples is None:
         held = sorted(tally.languages)
         raise CorpusError(f"corpus {name}: no row is in languages {sorted(missing)}, but in {held}")
 

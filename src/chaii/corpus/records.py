@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from chaii.config_corpora import CorpusConfig, OnError
+from chaii.config.corpora import CorpusConfig, OnError
 from chaii.corpus.checks import UNREAD, Row, Tally
 from chaii.corpus.fields import parse_json
 from chaii.corpus.files import CorpusError, decode_line, iterate_bytes

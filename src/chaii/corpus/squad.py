@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from chaii.config_corpora import CorpusConfig
+from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
 from chaii.corpus.fields import digest_text, iterate, parse_json, require_text, take
 from chaii.corpus.files import CorpusError, iterate_lines

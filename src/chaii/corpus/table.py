@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Features, List, Value
 
-from chaii.config_corpora import CorpusConfig
+from chaii.config.corpora import CorpusConfig
 from chaii.corpus.reports import CorpusReport, dump_report, load_report
 
 EXAMPLE_FEATURES = Features(
@@ -35,7 +35,13 @@ EXAMPLE_FEATURES = Features(
 _BATCH_ROWS = 256
 _BATCH_CHARACTERS = 4_000_000  # bounds memory, and stays far under Arrow's 2 GB a string column
 _SETTLED = 2_000_000_000  # nanoseconds; no file system keeps coarser times
-_DESCRIPTIVE = {"description", "source", "licence", "download", "path"}  # the files stand for path
+_DESCRIPTIVE = {
+    "description",
+    "homepage",
+    "licence",
+    "download",
+    "path",
+}  # the files stand for path
 
 
 def build_table(rows: Iterable[dict[str, Any]]) -> Dataset:

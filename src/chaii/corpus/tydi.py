@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from chaii.config_corpora import CorpusConfig
+from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
 from chaii.corpus.fields import digest_text, iterate, require_text, take, take_identity
 from chaii.corpus.files import CorpusError

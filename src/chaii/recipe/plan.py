@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from chaii.config import IngredientConfig, RecipeConfig, StageConfig
-from chaii.recipe.answers import IntArray
-from chaii.recipe.augment import balance_positions
-from chaii.recipe.tokens import TokenStore
+from chaii.config.schema import RecipeConfig, SourceConfig, StageConfig
+from chaii.recipe.augmentation import balance_positions
+from chaii.recipe.span_labels import IntArray
+from chaii.recipe.token_store import TokenStore
 from chaii.recipe.windows import crop, slide
 
 _BLOCK = 100  # batches that are sorted by length together: enough to pad little, few enough to mix
@@ -51,7 +51,7 @@ def make_plan(
         parts.append(windows.assign(stage=np.int32(number)))
         planned += len(windows)
     if not planned:
-        raise ValueError("recipe: its ingredients hold no window to train on")
+        raise ValueError("recipe: its sources hold no window to train on")
     plan = pd.concat(parts, ignore_index=True)
     if recipe.mixed:
         plan = _shuffle_by_length(
@@ -78,37 +78,37 @@ def _gather_stage(
     rows: Mapping[str, IntArray],
     seeds: list[int],
 ) -> pd.DataFrame:
-    """Windows of a stage's ingredients, one after another; each draws from its own generator."""
+    """Windows of a stage's sources, one after another; each draws from its own generator."""
     parts = [
-        _cut_ingredient(
-            ingredient,
-            stores[ingredient.corpus],
-            rows=rows[ingredient.corpus],
+        _cut_source(
+            source,
+            stores[source.corpus],
+            rows=rows[source.corpus],
             generator=np.random.default_rng([*seeds, number]),
         )
-        for number, ingredient in enumerate(stage.ingredients)
+        for number, source in enumerate(stage.sources)
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def _cut_ingredient(
-    ingredient: IngredientConfig,
+def _cut_source(
+    source: SourceConfig,
     store: TokenStore,
     *,
     rows: IntArray,
     generator: np.random.Generator,
 ) -> pd.DataFrame:
-    """Windows of one ingredient, in the order of the corpus."""
-    if ingredient.limit is not None and ingredient.limit < len(rows):
-        rows = np.sort(generator.choice(rows, size=ingredient.limit, replace=False))
-    lengths = {"max_length": ingredient.max_length, "stride": ingredient.stride}
+    """Windows of one source, in the order of the corpus."""
+    if source.max_examples is not None and source.max_examples < len(rows):
+        rows = np.sort(generator.choice(rows, size=source.max_examples, replace=False))
+    lengths = {"max_length": source.max_length, "doc_stride": source.doc_stride}
     windows = slide(store, **lengths, rows=rows)
-    windows = keep_negatives(windows, share=ingredient.negatives, generator=generator)
-    if ingredient.crop:
+    windows = keep_negatives(windows, share=source.negatives, generator=generator)
+    if source.crop:
         windows = crop(windows, store, generator=generator)
-    if ingredient.balance:
+    if source.balance:
         windows = balance_positions(windows, generator=generator)
-    return windows.assign(corpus=ingredient.corpus)
+    return windows.assign(corpus=source.corpus)
 
 
 def _shuffle_by_length(

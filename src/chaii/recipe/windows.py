@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from chaii.recipe.answers import IntArray
-from chaii.recipe.template import PairTemplate
-from chaii.recipe.tokens import TokenStore
+from chaii.recipe.pair_template import PairTemplate
+from chaii.recipe.span_labels import IntArray
+from chaii.recipe.token_store import TokenStore
 
 
 class Window(NamedTuple):
@@ -37,24 +37,25 @@ WINDOW_COLUMNS = Window._fields
 
 
 def slide(
-    store: TokenStore, *, max_length: int, stride: int, rows: IntArray | None = None
+    store: TokenStore, *, max_length: int, doc_stride: int, rows: IntArray | None = None
 ) -> pd.DataFrame:
     """Cut the contexts of `rows` (all by default) into overlapping windows, in order.
 
     Gives the windows that a fast tokenizer gives with ``truncation="only_second"``, this
-    `max_length` and `stride` (tokens shared by neighbours) and ``return_overflowing_tokens=True``.
+    `max_length`, ``stride=doc_stride`` (tokens shared by neighbours) and
+    ``return_overflowing_tokens=True``.
 
-    A question that leaves no more than `stride` tokens for its context would never let the window
-    advance: its tail is dropped, so that it takes half of what `stride` leaves.
+    A question that leaves no more than `doc_stride` tokens for its context would never let the
+    window advance: its tail is dropped, so that it takes half of what `doc_stride` leaves.
 
     Raises:
-        ValueError: `max_length` is too small for special tokens, stride and a step forward.
+        ValueError: `max_length` is too small for special tokens, doc_stride and a step forward.
     """
     rows = np.arange(len(store)) if rows is None else np.asarray(rows)
-    question = kept_question_lengths(store, max_length=max_length, stride=stride)[rows]
+    question = kept_question_lengths(store, max_length=max_length, doc_stride=doc_stride)[rows]
     context = store.context_lengths()[rows]
     room = max_length - store.template.overhead - question
-    step = room - stride
+    step = room - doc_stride
     count = np.where(context <= room, 1, -(-(context - room) // step) + 1)
 
     owner = np.repeat(np.arange(len(rows)), count)
@@ -64,12 +65,12 @@ def slide(
     return label(store, rows[owner], context_from, context_to, question=question[owner])
 
 
-def kept_question_lengths(store: TokenStore, *, max_length: int, stride: int) -> IntArray:
+def kept_question_lengths(store: TokenStore, *, max_length: int, doc_stride: int) -> IntArray:
     """Question tokens of each example that a window keeps; see `slide` for the rule."""
-    free = max_length - store.template.overhead - stride
+    free = max_length - store.template.overhead - doc_stride
     if free < 2:
         raise ValueError(
-            f"max_length={max_length}: must exceed stride={stride} by the "
+            f"max_length={max_length}: must exceed doc_stride={doc_stride} by the "
             f"{store.template.overhead} special tokens and 2 more"
         )
     length = store.question_lengths()

@@ -1,1 +1,0 @@
-"""Answers: decode, clean, blend, vote and write them."""

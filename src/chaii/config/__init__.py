@@ -1,0 +1,1 @@
+"""Configuration: every setting as a typed dataclass, and the rules across settings."""

@@ -1,0 +1,230 @@
+"""Every knob of the project as a typed dataclass, with its unit; Hydra enforces the types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from chaii.config.corpora import CorpusConfig
+from chaii.config.method import MethodConfig, SearchConfig
+
+
+class FoldScheme(Enum):
+    """How validated rows are dealt into folds."""
+
+    stratified = "stratified"  # by language, as the winner did
+    grouped = "grouped"  # by language, an article in all its languages on one side
+
+
+class OnLeak(Enum):
+    """What is done about texts to train on that are also, or nearly, held-out ones."""
+
+    report = "report"  # print them
+    drop = "drop"  # and do not train on rows whose context, or question and answer, leaks
+    fail = "fail"  # stop where `drop` would drop
+
+
+class Precision(Enum):
+    """Number format of the forward and backward pass."""
+
+    auto = "auto"  # bf16 where the GPU has it, else fp16 on a GPU, fp32 on a CPU
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+    int8 = "int8"  # linear layers in 8-bit whole numbers: to predict on a CPU
+
+
+class Voters(Enum):
+    """Whose answers are put to the vote, or fused."""
+
+    backbones = "backbones"  # logits of all runs of a backbone are averaged before
+    runs = "runs"
+
+
+class TokenizerKind(Enum):
+    """Tokenizer families that can be trained on the spot for a from-scratch backbone."""
+
+    wordpiece = "wordpiece"  # as MuRIL: cased word pieces, no accent stripping
+    unigram = "unigram"  # as XLM-R: unigram pieces, <s> question </s></s> context </s>
+    unigram_bert = "unigram_bert"  # as RemBERT: unigram pieces, [CLS] question [SEP] context [SEP]
+
+
+@dataclass
+class PathsConfig:
+    """Where things lie; relative paths count from the working directory."""
+
+    input: str = MISSING  # corpora as published; read-only
+    output: str = MISSING  # all that is made
+    competition: str = MISSING  # the competition's own files
+    demo: str = MISSING  # generated corpora of the embedded demo
+    tokens: str = MISSING  # token stores and tokenizers trained on the spot
+    runs: str = MISSING  # run folders
+    predictions: str = MISSING  # cached logits of test files
+    submissions: str = MISSING
+
+
+@dataclass
+class FoldsConfig:
+    """How held-out rows are chosen."""
+
+    validation_corpora: list[str] = (
+        MISSING  # corpora whose rows are held out; all others only train
+    )
+    num_folds: int = 3  # 1 holds out every row of the validation corpora
+    scheme: FoldScheme = FoldScheme.stratified
+    seed: int = 2021
+    on_leak: OnLeak = OnLeak.report
+
+
+@dataclass
+class SourceConfig:
+    """Some windows of one corpus."""
+
+    corpus: str = MISSING
+    max_length: int = MISSING  # tokens of a finished input
+    doc_stride: int = MISSING  # context tokens shared by neighbouring windows
+    negatives: float = 1.0  # share of the windows without the answer that is kept
+    crop: bool = False  # windows at random places instead of a regular grid
+    balance: bool = False  # thin out windows whose answer lies where most answers lie
+    max_examples: int | None = None  # drawn at random
+
+
+@dataclass
+class StageConfig:
+    """Ingredients that are trained together."""
+
+    sources: list[SourceConfig] = MISSING
+    shuffle: bool = True
+
+
+@dataclass
+class CutoutConfig:
+    """Random masking of input tokens while training."""
+
+    rate: float = 0.0  # share of tokens replaced by the mask token
+    span: int = 1  # tokens masked together
+    question: bool = True  # whether question tokens may be masked
+
+
+@dataclass
+class RecipeConfig:
+    """Stages in the order they are trained in, and how windows are cut to predict."""
+
+    stages: list[StageConfig] = MISSING
+    mixed: bool = False  # all stages' windows in one random order: the baseline to beat
+    cutout: CutoutConfig = field(default_factory=CutoutConfig)
+    predict_max_length: int = 384  # tokens
+    predict_doc_stride: int = 128  # tokens
+
+
+@dataclass
+class ScratchConfig:
+    """A backbone built from its configuration, with a tokenizer trained on the run's corpora."""
+
+    architecture: str = MISSING  # model type of transformers: bert, xlm-roberta, rembert
+    tokenizer: TokenizerKind = MISSING
+    vocab_size: int = MISSING
+
+
+@dataclass
+class BackboneConfig:
+    """A pre-trained encoder and how it likes to be fine-tuned.
+
+    Exactly one of `pretrained` and `scratch` is set.
+    """
+
+    name: str = MISSING  # runs of one name share a tokenizer, and their logits are averaged
+    pretrained: str | None = None  # hub name, or a folder
+    revision: str | None = None  # of the hub repository
+    scratch: ScratchConfig | None = None
+    config: dict[str, Any] = field(default_factory=dict)  # fields of the model's configuration
+    learning_rate: float = MISSING  # peak
+    warmup_ratio: float = 0.1  # share of the optimiser steps
+    encoder_millions: float | None = None  # parameters without embeddings: to estimate hours
+    effective_batch_size: int = 16  # windows an optimiser step learns from, over all its batches
+
+
+@dataclass
+class TrainerConfig:
+    """How a plan is worked through."""
+
+    per_device_train_batch_size: int = 8  # windows
+    predict_batch_size: int = 32  # windows
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    lr_scheduler_type: str = "linear"
+    precision: Precision = Precision.auto
+    num_evaluations: int = 4  # how often held-out rows are scored and a checkpoint is written
+    num_workers: int = 0  # processes that assemble batches
+    num_threads: int | None = None  # CPU threads of torch; None: all cores
+    max_answer_tokens: int = 30
+    gradient_checkpointing: bool = False  # compute activations twice, to keep fewer of them
+    torch_compile: bool = False  # torch.compile
+    collapse_width: float = 4.0  # standard deviations above its mean at which a loss is a collapse
+    restarts: int = 0  # how often a collapsed training goes on, at half the rate and the next seed
+    logging_steps: int = 50  # optimiser steps
+    max_steps: int | None = None  # stop early, for debugging
+
+
+@dataclass
+class TrainConfig:
+    """All of ``scripts/train.py``."""
+
+    name: str = MISSING  # of the run, hence of its folder
+    fold: str = "0"  # a number, or "all" to train on everything
+    seed: int = 2021
+    overwrite: bool = False  # whether a finished run is trained again
+    paths: PathsConfig = MISSING
+    backbone: BackboneConfig = MISSING
+    recipe: RecipeConfig = MISSING
+    corpora: dict[str, CorpusConfig] = field(default_factory=dict)
+    max_examples: int | None = None  # of each corpus: for a quick run
+    folds: FoldsConfig = MISSING
+    trainer: TrainerConfig = MISSING
+
+
+@dataclass
+class EnsembleMembersConfig:
+    """Which runs answer which questions."""
+
+    name: str = MISSING  # hence of its submission
+    members: list[str] = MISSING  # run names; every finished fold of a run takes part
+    test: CorpusConfig | None = None  # None: score out of fold only
+    voters: Voters = Voters.backbones
+    weights: dict[str, float] = field(default_factory=dict)  # of runs inside a backbone; else 1
+
+
+@dataclass
+class EnsembleConfig:
+    """All of ``scripts/ensemble.py``."""
+
+    ensemble: EnsembleMembersConfig = MISSING
+    method: MethodConfig = MISSING
+    search: SearchConfig = MISSING
+    time_budget: float | None = None  # minutes the whole may take; None: as long as it takes
+    n_best: int = 0  # answers of each voice to write beside the submission, best first; 0: none
+    predict_batch_size: int = 32  # windows
+    precision: Precision = Precision.auto
+    paths: PathsConfig = MISSING
+
+
+def register_schemas() -> None:
+    """Make the schemas known to Hydra, under the names that conf/*.yaml start from."""
+    OmegaConf.register_new_resolver("package", _package_folder, replace=True)
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=TrainConfig)
+    store.store(name="ensemble_schema", node=EnsembleConfig)
+
+
+def _package_folder(package: str, folder: str) -> str:
+    """``${package:name,folder}``: a folder inside an installed package, without importing it."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return f"{package}/{folder} (package {package} is not installed)"
+    return str(Path(spec.origin).parent / folder)

@@ -1,0 +1,1 @@
+"""From logits to answers: context logits, span search, decoding, cleaning."""

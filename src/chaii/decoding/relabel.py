@@ -1,0 +1,42 @@
+"""Label repair by a trained model: its held-out logits choose among an answer's occurrences."""
+
+from __future__ import annotations
+
+import numpy as np
+from datasets import Dataset
+
+from chaii.corpus.occurrences import find_occurrences
+from chaii.decoding.context_logits import ContextLogits
+from chaii.recipe.span_labels import locate_answers
+from chaii.recipe.token_store import TokenStore
+
+
+def choose_by_logits(
+    examples: Dataset, store: TokenStore, logits: ContextLogits
+) -> list[int | None]:
+    """The start character of each example's first answer that the logits like best.
+
+    Of the occurrences that `find_occurrences` gives, it is the one with the largest start + end
+    logit, the earliest where several have it; None for an example without an answer.
+    """
+    columns = (examples[name] for name in ("context", "answer_text", "answer_start"))
+    rows = list(zip(*columns, strict=True))
+    places = [
+        find_occurrences(context, texts[0], starts[0]) if starts else []
+        for context, texts, starts in rows
+    ]
+    answers = locate_answers(
+        places,
+        [texts[:1] * len(found) for (_, texts, _), found in zip(rows, places, strict=True)],
+        offsets=store.offsets,
+        first=store.text_start[store.context],
+        last=store.text_start[store.context + 1],
+    )
+    row = np.repeat(np.arange(len(rows)), np.diff(answers.row_start))
+    first, last = answers.tokens.T + logits.row_start[row]
+    scores = logits.start[first].astype(np.float64) + logits.end[last]
+    best = [
+        int(scores[begin:end].argmax()) if begin < end else None
+        for begin, end in zip(answers.row_start[:-1], answers.row_start[1:], strict=True)
+    ]
+    return [None if at is None else found[at] for found, at in zip(places, best, strict=True)]

@@ -1,0 +1,1 @@
+"""The generated corpora of the embedded demo."""

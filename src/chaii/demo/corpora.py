@@ -1,0 +1,158 @@
+"""Small generated corpora in the real file formats, so that everything runs without a network.
+
+The trouble of the real data is kept: documents of many windows; `answer_start` of chaii is always
+the first textual match, even where that is not the evidence; punctuation and suffixes hang on to
+answers; some digits are Devanagari; some contexts hold U+FEFF, ZWJ or NBSP.
+"""
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chaii.demo.article import Article, ask, pick, write_article
+
+Row = dict[str, Any]
+
+VERSION = 2  # raise it with every change of what is generated
+MARKER = "demo.json"
+
+_TRAIN_COLUMNS = ("id", "context", "question", "answer_text", "answer_start", "language")
+_TEST_COLUMNS = ("id", "context", "question", "language")
+
+_SHARE_WRONG_PLACE = 0.06
+_SHARE_HUGE = 0.02
+_SHARE_ANNOTATED_TWICE = 0.2
+
+
+def write_demo_corpora(folder: Path, *, seed: int = 2021) -> None:
+    """Write the demo corpora under `folder`, all or nothing; return at once if they are there.
+
+    The bytes depend on `seed` alone. A demo of another version or seed is replaced.
+
+    Raises:
+        FileExistsError: `folder` holds something that is not a demo.
+    """
+    marker = json.dumps({"version": VERSION, "seed": seed})
+    if _is_complete(folder, marker):
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        fresh = Path(scratch) / "fresh"
+        for name, text in {**generate_files(np.random.default_rng(seed)), MARKER: marker}.items():
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode())
+        _swap_in(fresh, folder, marker)
+
+
+def generate_files(rng: np.random.Generator) -> dict[str, str]:
+    """Return relative path -> text of every file of the demo.
+
+    >>> sorted(generate_files(np.random.default_rng(0)))[:2]
+    ['chaii/sample_submission.csv', 'chaii/test.csv']
+    """
+    train, test = _chaii_rows(900, rng), _chaii_rows(40, rng)
+    submission = [{"id": row["id"], "PredictionString": ""} for row in test]
+    return {
+        "chaii/train.csv": _to_csv(train, _TRAIN_COLUMNS),
+        "chaii/test.csv": _to_csv(test, _TEST_COLUMNS),
+        "chaii/sample_submission.csv": _to_csv(submission, ("id", "PredictionString")),
+        "tydiqa_goldp/train.json": _to_json(_tydi_articles(900, rng)),
+        "squad/train.json": _to_json(_paragraph_articles("english", 300, rng)),
+        "xquad/xquad.hi.json": _to_json(_paragraph_articles("hindi", 300, rng)),
+    }
+
+
+def _is_complete(folder: Path, marker: str) -> bool:
+    path = folder / MARKER
+    if path.is_file():
+        return path.read_text() == marker
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and is no demo corpus; choose another folder")
+    return False
+
+
+def _swap_in(fresh: Path, folder: Path, marker: str) -> None:
+    """Rename `fresh` to `folder`; if another process was faster with the same demo, keep its."""
+    if folder.exists():
+        folder.rename(fresh.with_name("stale"))
+    try:
+        fresh.rename(folder)
+    except OSError:
+        if not _is_complete(folder, marker):
+            raise
+
+
+def _chaii_rows(count: int, rng: np.random.Generator) -> list[Row]:
+    """Two rows in Hindi for one in Tamil."""
+    rows = [_chaii_row("tamil" if i % 3 == 2 else "hindi", rng) for i in range(count)]
+    return [rows[i] for i in rng.permutation(count)]
+
+
+def _chaii_row(language: str, rng: np.random.Generator) -> Row:
+    size = int(rng.integers(6000, 9000) if rng.random() < _SHARE_HUGE else rng.integers(600, 1500))
+    article = write_article(language, size, rng=rng, share_trapped=_SHARE_WRONG_PLACE)
+    attribute = pick(tuple(article.answers), rng)
+    text, _ = article.answers[attribute]
+    return {
+        "id": rng.bytes(5).hex()[:9],
+        "context": article.context,
+        "question": ask(article, attribute, rng),
+        "answer_text": text,
+        "answer_start": article.context.index(text),  # as in the real labels: the first match
+        "language": language,
+    }
+
+
+def _tydi_articles(count: int, rng: np.random.Generator) -> list[Row]:
+    """One question an article; some answers are annotated twice."""
+    articles = []
+    for i in range(count):
+        language = ("telugu", "bengali", "english")[i % 3]
+        article = write_article(language, int(rng.integers(200, 900)), rng=rng)
+        attribute = pick(tuple(article.answers), rng)
+        question = _question(article, attribute, f"{language}-{rng.integers(10**18)}-{i}", rng)
+        if rng.random() < _SHARE_ANNOTATED_TWICE:
+            first = question["answers"][0]
+            question["answers"].append({**first, "text": first["text"].split()[0]})
+        articles.append(_titled(article, [question]))
+    return [articles[i] for i in rng.permutation(count)]
+
+
+def _paragraph_articles(language: str, count: int, rng: np.random.Generator) -> list[Row]:
+    """Short paragraphs with a question for every fact."""
+    articles = []
+    for _ in range(count):
+        article = write_article(language, int(rng.integers(200, 700)), rng=rng)
+        questions = [_question(article, name, rng.bytes(12).hex(), rng) for name in article.answers]
+        articles.append(_titled(article, questions))
+    return articles
+
+
+def _titled(article: Article, questions: list[Row]) -> Row:
+    paragraph = {"context": article.context, "qas": questions}
+    return {"title": article.subject, "paragraphs": [paragraph]}
+
+
+def _question(article: Article, attribute: str, identity: str, rng: np.random.Generator) -> Row:
+    text, start = article.answers[attribute]
+    answers = [{"text": text, "answer_start": start}]
+    return {"id": identity, "question": ask(article, attribute, rng), "answers": answers}
+
+
+def _to_csv(rows: list[Row], columns: Sequence[str]) -> str:
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _to_json(articles: list[Row]) -> str:
+    return json.dumps({"version": "1.1", "data": articles}, ensure_ascii=False)

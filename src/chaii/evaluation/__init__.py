@@ -1,0 +1,1 @@
+"""Scores of predictions: metrics, intervals, the evaluator, error reports, plots."""

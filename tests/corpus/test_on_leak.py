@@ -1,0 +1,71 @@
+"""What a fold does about leaks, and the script that looks for them in all folds."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chaii.config.schema import OnLeak
+from chaii.train import guard_leaks
+
+ROOT = Path(__file__).parents[2]
+RIVER = "The Ganges rises in the western Himalayas and flows south and east through the plain."
+HILLS = "Old hills of slate surround the valley, where shepherds have kept their flocks for long."
+
+
+@pytest.fixture
+def split(make_examples):
+    """Corpora, rows to train on, and held-out examples; row 2 of `two` leaks."""
+    corpora = {
+        "one": make_examples([("Where?", HILLS, "Old", 0)] * 2, corpus="one"),
+        "two": make_examples([("Why?", HILLS, "Old", 0)] * 2 + [("Who?", RIVER, "The", 0)]),
+    }
+    rows = {"one": np.array([1]), "two": np.array([0, 2])}
+    return corpora, rows, make_examples([("Whither?", RIVER, "The", 0)])
+
+
+@pytest.mark.parametrize(("on_leak", "left"), [("report", [0, 2]), ("drop", [0])])
+def test_only_drop_takes_rows_away(split, capsys, on_leak, left):
+    rows, counts = guard_leaks(OnLeak(on_leak), *split)
+    assert rows["one"].tolist() == [1]
+    assert rows["two"].tolist() == left
+    assert counts["dropped"] == 2 - len(left)
+    assert [pair["train_rows"] for pair in counts["pairs"]] == [1]
+    assert "toy-2 ~ toy-0 (1.00)" in capsys.readouterr().out
+
+
+def test_fail_stops_at_a_leak_and_only_there(split):
+    corpora, rows, held_out = split
+    with pytest.raises(ValueError, match=r"folds\.on_leak=fail: 1 rows"):
+        guard_leaks(OnLeak.fail, corpora, rows, held_out)
+    rows["two"] = np.array([0])
+    assert guard_leaks(OnLeak.fail, corpora, rows, held_out)[1] == {"dropped": 0, "pairs": []}
+
+
+def test_where_nothing_is_held_out_nothing_is_looked_for(split):
+    corpora, rows, _ = split
+    left, counts = guard_leaks(OnLeak.fail, corpora, rows, None)
+    assert (left, counts) == (rows, {})
+
+
+def test_a_run_counts_its_leaks(demo_run):
+    leaks = demo_run.read_metrics()["leaks"]
+    assert leaks["dropped"] == 0
+    assert {pair["held_out_corpus"] for pair in leaks["pairs"]} <= {"demo_chaii"}
+
+
+def test_the_script_writes_the_pairs_of_every_fold_and_of_a_test_file(tmp_path, monkeypatch):
+    csv, test = tmp_path / "leaks.csv", tmp_path / "output" / "demo/chaii/test.csv"
+    options = ["--test", str(test), "--csv", str(csv)]
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["check_leaks.py", f"paths.output={tmp_path}/output", "max_examples=60", *options],
+    )
+    runpy.run_path(str(ROOT / "scripts/check_leaks.py"), run_name="__main__")
+    pairs = pd.read_csv(csv)
+    assert set(pairs["against"]) == {"fold 0", "fold 1", "test"}
+    assert pairs["similarity"].between(0.2, 1).all()

@@ -1,0 +1,409 @@
+"""The ensemble: scores out of fold, cached logits, a valid submission."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from chaii.config.checks import ConfigError
+from chaii.config.method import MethodConfig
+from chaii.decoding.decode import decode_answers
+from chaii.ensemble import members
+from chaii.ensemble.members import gather_members, hear_held_out
+from chaii.ensemble.pipeline import make_submission
+
+
+@pytest.fixture(scope="module")
+def three_backbones(train_demo, tmp_path_factory):
+    """Two folds of each backbone, hardly trained."""
+    output = tmp_path_factory.mktemp("ensemble")
+    for backbone in ("muril", "xlmr", "rembert"):
+        for fold in (0, 1):
+            train_demo(output, f"experiment=demo_{backbone}", f"fold={fold}")
+    return output
+
+
+@pytest.fixture(scope="module")
+def submission(three_backbones, ensemble_demo):
+    """The vote of all three, as a file."""
+    return ensemble_demo(three_backbones)
+
+
+def read(path):
+    return pd.read_csv(path, keep_default_na=False, dtype=str)
+
+
+def test_the_submission_answers_every_test_row_in_order(submission, three_backbones):
+    expected = read(three_backbones / "demo/chaii/test.csv")
+    answers = read(submission)
+    assert list(answers.columns) == ["id", "PredictionString"]
+    assert list(answers["id"]) == list(expected["id"])
+    for answer, context in zip(answers["PredictionString"], expected["context"], strict=True):
+        assert all(word in context for word in answer.split())
+
+
+def test_members_blends_and_the_vote_are_scored(submission):
+    scores = pd.read_csv(submission.with_name("demo_scores.csv"))
+    assert scores["kind"].tolist() == ["member"] * 6 + ["blend"] * 3 + ["vote"]
+    members = scores[scores["kind"] == "member"]
+    assert set(members["rows"]) == {20}
+    assert set(scores[scores["kind"] != "member"]["rows"]) == {40}
+    assert scores[["jaccard", "exact", "f1", "hindi", "tamil"]].notna().all(axis=None)
+
+
+def test_a_blend_of_disjoint_folds_is_their_mean(submission):
+    scores = pd.read_csv(submission.with_name("demo_scores.csv"))
+    members = scores[scores["name"].str.startswith("demo_muril/")]["jaccard"]
+    blend = scores.set_index("name").loc["tiny_muril", "jaccard"]
+    assert blend == pytest.approx(members.mean())
+
+
+def test_one_run_alone_answers_exactly_as_it_did_out_of_fold(three_backbones, ensemble_config):
+    config = ensemble_config(three_backbones, "ensemble.members=[demo_xlmr]")
+    group = gather_members(config).voices["tiny_xlmr"]
+    examples, voice = hear_held_out(group, config)
+    oof = pd.concat([member.run.read_oof() for member in group]).set_index("id")["prediction"]
+    ours = pd.Series(list(decode_answers(voice)["prediction"]), index=examples["id"])
+    assert ours.sort_index().to_dict() == oof.sort_index().to_dict()
+
+
+def test_logits_are_predicted_once(submission, three_backbones, ensemble_demo, monkeypatch):
+    before = submission.read_bytes()
+    monkeypatch.setattr(members, "predict_logits", lambda *_, **__: pytest.fail("predicted"))
+    assert ensemble_demo(three_backbones).read_bytes() == before
+
+
+def test_the_order_of_members_changes_nothing(submission, three_backbones, ensemble_demo):
+    before = submission.read_bytes()
+    swapped = "ensemble.members=[demo_rembert,demo_muril,demo_xlmr]"
+    assert ensemble_demo(three_backbones, swapped).read_bytes() == before
+
+
+def test_the_same_seed_gives_the_same_bytes(three_backbones, train_demo, ensemble_demo, tmp_path):
+    for fold in (0, 1):
+        train_demo(tmp_path, f"fold={fold}")
+    alone = "ensemble.members=[demo_muril]", "ensemble.name=alone"
+    paths = [ensemble_demo(folder, *alone) for folder in (three_backbones, tmp_path)]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_run_that_is_not_there_is_named(three_backbones, ensemble_demo):
+    with pytest.raises(FileNotFoundError, match="no finished fold of run 'gone'"):
+        ensemble_demo(three_backbones, "ensemble.members=[gone]")
+
+
+def test_runs_of_one_backbone_must_share_their_tokenizer(
+    three_backbones, train_demo, ensemble_demo
+):
+    train_demo(three_backbones, "name=other", "backbone.scratch.vocab_size=900")
+    with pytest.raises(ValueError, match="do not share a tokenizer"):
+        ensemble_demo(three_backbones, "ensemble.members=[demo_muril,other]")
+
+
+def test_the_real_test_rows_get_a_valid_submission(three_backbones, ensemble_demo, chaii_data):
+    path = ensemble_demo(
+        three_backbones, "ensemble.name=real", f"ensemble.test.path={chaii_data}/chaii/test.csv"
+    )
+    sample = read(chaii_data / "chaii/sample_submission.csv")
+    assert sorted(read(path)["id"]) == sorted(sample["id"])
+
+
+def test_a_huge_context_and_an_endless_question_are_answered(
+    three_backbones, ensemble_demo, tmp_path
+):
+    context = "पटना शहर की जनसंख्या १२३४ थी। " * 3500
+    assert len(context) > 100_000
+    rows = pd.DataFrame(
+        [
+            ("long", context, "क्या " * 600, "hindi"),
+            ("short", "पटना", "कहाँ?", "hindi"),
+            ("empty", "", "कहाँ?", "hindi"),
+        ],
+        columns=["id", "context", "question", "language"],
+    )
+    rows.to_csv(tmp_path / "test.csv", index=False)
+    path = ensemble_demo(
+        three_backbones, "ensemble.name=huge", f"ensemble.test.path={tmp_path}/test.csv"
+    )
+    answers = read(path).set_index("id")["PredictionString"]
+    assert answers["long"] in context
+    assert answers["long"]
+    assert answers["empty"] == ""
+
+
+def test_runs_that_held_nothing_out_are_ensembled_unscored(train_demo, ensemble_demo, tmp_path):
+    for backbone in ("muril", "xlmr"):
+        train_demo(tmp_path, f"experiment=demo_{backbone}", "fold=all")
+    path = ensemble_demo(tmp_path, "ensemble.members=[demo_muril,demo_xlmr]")
+    assert len(read(path)) == 40
+    assert pd.read_csv(path.with_name("demo_scores.csv")).empty
+
+
+@pytest.mark.parametrize("method", ["vote", "fusion", "auto"])
+def test_an_ensemble_of_one_run_is_that_run(three_backbones, ensemble_demo, method):
+    path = ensemble_demo(
+        three_backbones,
+        "ensemble.members=[demo_xlmr]",
+        f"ensemble.name=one_{method}",
+        f"method={method}",
+    )
+    plain = ensemble_demo(
+        three_backbones,
+        "ensemble.members=[demo_xlmr]",
+        "ensemble.name=one",
+        "method.voice=tiny_xlmr",
+        "method.kind=single",
+    )
+    assert path.read_bytes() == plain.read_bytes()
+
+
+@pytest.mark.parametrize("method", ["fusion", "auto"])
+def test_the_order_of_members_changes_no_method(three_backbones, ensemble_demo, method):
+    names = ["demo_muril", "demo_xlmr", "demo_rembert"]
+    paths = [
+        ensemble_demo(
+            three_backbones,
+            f"ensemble.members=[{','.join(order)}]",
+            f"ensemble.name={method}{place}",
+            f"method={method}",
+        )
+        for place, order in enumerate((names, names[::-1]))
+    ]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_thin_evidence_is_said_and_changes_nothing(
+    submission, three_backbones, ensemble_demo, capsys
+):
+    path = ensemble_demo(three_backbones, "method=auto", "ensemble.name=thin")
+    assert path.read_bytes() == submission.read_bytes()
+    assert "40 held-out rows, fewer than search.min_rows=200: the evidence is too thin" in (
+        capsys.readouterr().out
+    )
+
+
+def test_the_chosen_method_can_be_taken_by_hand(three_backbones, ensemble_demo, ensemble_config):
+    chosen = ensemble_demo(
+        three_backbones, "method=auto", "ensemble.name=chosen", "search.min_rows=9"
+    )
+    written = OmegaConf.load(chosen.parent / "method/chosen.yaml")
+    schema = OmegaConf.structured(MethodConfig)
+    again = OmegaConf.to_object(OmegaConf.merge(schema, written))
+    config = replace(ensemble_config(three_backbones, "ensemble.name=by_hand"), method=again)
+    assert make_submission(config).read_bytes() == chosen.read_bytes()
+
+
+def test_every_methods_score_has_its_interval(three_backbones, ensemble_demo):
+    path = ensemble_demo(three_backbones, "method=auto", "ensemble.name=table", "search.min_rows=9")
+    trials = pd.read_csv(path.with_name("table_methods.csv"))
+    assert {"vote, sum", "fusion, softmax", "tiny_muril, sigmoid", "auto, nested"} <= set(
+        trials["method"]
+    )
+    for name in ("", "gain_"):
+        middle = trials["gain" if name else "jaccard"]
+        assert (trials[f"{name}low"] <= middle + 1e-12).all()
+        assert (middle <= trials[f"{name}high"] + 1e-12).all()
+    rules = pd.read_csv(path.with_name("table_rules.csv"))
+    assert set(rules["voice"]) == {"tiny_muril", "tiny_xlmr", "tiny_rembert", "fusion"}
+
+
+def test_held_out_answers_are_stored_with_what_each_voter_said(submission):
+    oof = pd.read_parquet(submission.with_name("demo_oof.parquet"))
+    assert len(oof) == 40
+    for row in oof.itertuples():
+        assert [part["name"] for part in row.members] != []
+        for part in row.members:
+            assert row.context[part["start_char"] : part["end_char"]] == part["prediction"]
+
+
+def test_runs_may_vote_instead_of_backbones(three_backbones, ensemble_demo):
+    path = ensemble_demo(
+        three_backbones,
+        "ensemble.members=[demo_muril,demo_xlmr]",
+        "ensemble.voters=runs",
+        "ensemble.name=runs",
+        "ensemble.test=null",
+    )
+    scores = pd.read_csv(path)
+    assert scores[scores["kind"] == "blend"]["name"].tolist() == ["demo_muril", "demo_xlmr"]
+
+
+def test_the_n_best_answers_are_written_where_asked(three_backbones, ensemble_demo):
+    path = ensemble_demo(three_backbones, "n_best=3", "ensemble.name=ranked")
+    best = pd.read_csv(path.with_name("ranked_nbest.csv"), keep_default_na=False)
+    assert best.groupby(["voice", "id"])["rank"].max().unique().tolist() == [2]
+    assert (best.groupby(["voice", "id"])["score"].diff().dropna() <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("method.kind=single", "method.voice=None: set it where method.kind is single"),
+        ("+method.weights.x=-1", "method.weights.x=-1.0: must not be negative"),
+        ("+ensemble.weights.gone=2", "ensemble.weights.gone: no member"),
+        ("method.decode.max_words=0", "method.decode.max_words=0: must be at least 1"),
+        ("search.folds=1", "search.folds=1: must be at least 2"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(ensemble_config, tmp_path, override, message):
+    with pytest.raises(ConfigError, match=message):
+        ensemble_config(tmp_path, override)
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """Paths that know the trained runs, and no cached prediction."""
+    return (f"paths.predictions={tmp_path}/predictions", f"paths.submissions={tmp_path}/out")
+
+
+def test_a_generous_budget_changes_no_answer(submission, three_backbones, ensemble_demo, fresh):
+    assert ensemble_demo(three_backbones, *fresh, "time_budget=60").read_bytes() == (
+        submission.read_bytes()
+    )
+
+
+def test_a_budget_of_nothing_leaves_a_valid_submission(
+    three_backbones, ensemble_demo, fresh, capsys
+):
+    path = ensemble_demo(three_backbones, *fresh, "time_budget=0.000001")
+    expected = read(three_backbones / "demo/chaii/test.csv")
+    assert list(read(path)["id"]) == list(expected["id"])
+    assert "40 answers by 0 of 6 members" in capsys.readouterr().out
+
+
+def test_members_that_would_overrun_the_budget_are_left_out(
+    three_backbones, ensemble_demo, fresh, monkeypatch, capsys
+):
+    def estimate(member, *_):
+        return 1e6 if member.run.name == "demo_xlmr" else 0.001
+
+    monkeypatch.setattr(members.Member, "estimate", estimate)
+    path = ensemble_demo(three_backbones, *fresh, "time_budget=10")
+    assert "40 answers by 4 of 6 members" in capsys.readouterr().out
+    others = ensemble_demo(
+        three_backbones,
+        *fresh,
+        "ensemble.members=[demo_muril,demo_rembert]",
+        "ensemble.name=others",
+    )
+    assert path.read_bytes() == others.read_bytes()
+
+
+def test_a_killed_ensemble_leaves_the_submission_of_those_heard(
+    three_backbones, ensemble_demo, fresh, monkeypatch
+):
+    predict = members.Member.predict
+
+    def die_at_the_second(member, *arguments):
+        if member.run.name == "demo_xlmr":
+            raise KeyboardInterrupt
+        return predict(member, *arguments)
+
+    monkeypatch.setattr(members.Member, "predict", die_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        ensemble_demo(three_backbones, *fresh, "time_budget=60", "ensemble.name=killed")
+    monkeypatch.undo()
+    path = ensemble_demo(
+        three_backbones, *fresh, "ensemble.members=[demo_muril]", "ensemble.name=alone"
+    )
+    killed = read(path.with_name("killed.csv"))
+    assert list(killed["id"]) == list(read(path)["id"])
+    assert (killed["PredictionString"] != "").any()
+
+
+def test_test_rows_are_answered_in_parts_without_a_trace(
+    submission, three_backbones, ensemble_demo, monkeypatch
+):
+    monkeypatch.setattr("chaii.ensemble.test_rows._ROWS", 7)
+    path = ensemble_demo(three_backbones, "ensemble.name=parts")
+    assert path.read_bytes() == submission.read_bytes()
+
+
+def test_no_answer_is_an_answer_where_it_is_allowed(three_backbones, ensemble_demo):
+    paths = [
+        ensemble_demo(
+            three_backbones,
+            f"ensemble.name=null{place}",
+            f"method.decode.null_threshold={threshold}",
+        )
+        for place, threshold in enumerate((1000, -1000))
+    ]
+    never, always = (read(path)["PredictionString"] for path in paths)
+    assert (never != "").all()
+    assert (always == "").all()
+
+
+def test_runs_of_one_backbone_may_cut_their_windows_otherwise(
+    three_backbones, train_demo, ensemble_config
+):
+    lengths = ("recipe.predict_max_length=48", "recipe.predict_doc_stride=16")
+    train_demo(three_backbones, "name=narrow", *lengths)
+    config = ensemble_config(three_backbones, "ensemble.members=[demo_muril,narrow]")
+    group = [m for m in gather_members(config).voices["tiny_muril"] if m.run.fold == "0"]
+    wide, narrow = (hear_held_out([member], config)[1] for member in group)
+    _, both = hear_held_out(group, config)
+    assert not np.array_equal(wide.logits.start, narrow.logits.start)
+    np.testing.assert_allclose(
+        both.logits.start, (wide.logits.start + narrow.logits.start) / 2, rtol=1e-5
+    )
+    weighted = ensemble_config(
+        three_backbones, "ensemble.members=[demo_muril,narrow]", "+ensemble.weights.narrow=3"
+    )
+    group = [m for m in gather_members(weighted).voices["tiny_muril"] if m.run.fold == "0"]
+    _, both = hear_held_out(group, weighted)
+    np.testing.assert_allclose(
+        both.logits.start, (wide.logits.start + 3 * narrow.logits.start) / 4, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+method.weights.gone=2", "method.weights: 'gone' is none of tiny_muril, tiny_xlmr"),
+        ("method.ranking=[gone]", "method.ranking: 'gone' is none of"),
+        ("+method.cleaning.gone=[restore_dot]", "method.cleaning: 'gone' is none of"),
+        ("+method.cleaning.fusion=[polish]", "method.cleaning.fusion: 'polish' is none of"),
+        ("search.rules=[polish]", "search.rules: 'polish' is none of strip_punctuation"),
+    ],
+)
+def test_a_method_that_names_what_is_not_there_is_refused(
+    three_backbones, ensemble_demo, override, message
+):
+    with pytest.raises(ValueError, match=message):
+        ensemble_demo(three_backbones, override)
+
+
+def test_a_cached_fold_says_nothing_of_the_others_time(
+    three_backbones, ensemble_demo, fresh, monkeypatch, capsys
+):
+    predict = members.Member.predict
+
+    def stop_after_one(member, *arguments):
+        if member.name != "demo_muril/0":
+            raise KeyboardInterrupt
+        return predict(member, *arguments)
+
+    monkeypatch.setattr(members.Member, "predict", stop_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        ensemble_demo(three_backbones, *fresh)
+    monkeypatch.undo()
+    monkeypatch.setattr(members.Member, "estimate", lambda *_: 1e6)
+    ensemble_demo(three_backbones, *fresh, "time_budget=10")
+    assert "answers by 1 of 6 members" in capsys.readouterr().out
+
+
+def test_a_run_of_weight_0_takes_no_part(three_backbones, ensemble_config):
+    config = ensemble_config(three_backbones, "+ensemble.weights.demo_xlmr=0")
+    assert list(gather_members(config).voices) == ["tiny_muril", "tiny_rembert"]
+
+
+def test_where_none_that_counts_is_heard_all_heard_count_alike(
+    three_backbones, ensemble_demo, fresh, monkeypatch, capsys
+):
+    monkeypatch.setattr(
+        members.Member, "estimate", lambda member, *_: 1e6 * (member.run.name != "demo_muril")
+    )
+    ensemble_demo(three_backbones, *fresh, "time_budget=10", "+method.weights.tiny_muril=0")
+    assert "answers by 2 of 6 members" in capsys.readouterr().out

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from chaii.evaluation.bootstrap import bootstrap_interval
+
+
+def test_the_interval_is_that_of_the_normal_approximation():
+    values = np.random.default_rng(0).normal(3, 2, size=1500)
+    interval = bootstrap_interval(values, rounds=4000)
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    assert interval.mean == pytest.approx(values.mean())
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    hits = 0
+    for seed in range(300):
+        effect = rng.normal(size=40).repeat(5)  # five questions of a context agree
+        values = effect + 0.1 * rng.normal(size=200)
+        interval = bootstrap_interval(values, groups=np.arange(200) // 5, rounds=300, seed=seed)
+        hits += interval.low <= 0 <= interval.high
+    assert 0.89 <= hits / 300 <= 0.98
+
+
+def test_rows_that_belong_together_widen_the_interval():
+    values = np.random.default_rng(2).normal(size=50).repeat(8)
+    alone = bootstrap_interval(values)
+    together = bootstrap_interval(values, groups=[row // 8 for row in range(400)])
+    assert together.high - together.low > 2 * (alone.high - alone.low)
+
+
+def test_many_rows_are_drawn_in_parts(monkeypatch):
+    values = np.random.default_rng(3).normal(size=100)
+    whole = bootstrap_interval(values)
+    monkeypatch.setattr("chaii.evaluation.bootstrap._DRAWS", 700)
+    assert bootstrap_interval(values) == whole
+
+
+@pytest.mark.parametrize(
+    ("values", "groups", "message"),
+    [([], None, "at least one row"), ([1.0], ["a", "b"], "2 groups for 1 rows")],
+)
+def test_nothing_to_draw_from_is_refused(values, groups, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap_interval(values, groups=groups)

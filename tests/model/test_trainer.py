@@ -1,0 +1,191 @@
+"""Training: the plan's order, one schedule, and nothing that depends on how the work is cut."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from transformers import TrainerCallback
+from transformers.modeling_outputs import QuestionAnsweringModelOutput
+
+from chaii.config.schema import CutoutConfig, TokenizerKind, TrainerConfig
+from chaii.model.collate import PlanDataset
+from chaii.model.trainer import PlanTrainer, span_loss, train_model
+from chaii.recipe.windows import finished_input
+
+KIND = TokenizerKind.wordpiece
+
+
+@pytest.fixture
+def train(make_model, tiny_backbone, toy_plan, toy_store, tmp_path):
+    """Train the tiny model on the toy plan; returns the model and the log."""
+
+    def run(*, folder="checkpoints", score=None, cutout=0.0, model=None, **options):
+        model = model or make_model(KIND)
+        store = toy_store[KIND]
+        config = CutoutConfig(rate=cutout)
+        options = {
+            "per_device_train_batch_size": 8,
+            "num_evaluations": 2,
+            "logging_steps": 1,
+        } | options
+        history = train_model(
+            model,
+            PlanDataset(toy_plan[KIND], {"toy": store}, cutout_config=config, seed=1),
+            template=store.template,
+            backbone=tiny_backbone(KIND, effective_batch_size=8),
+            trainer=TrainerConfig(**options),
+            folder=tmp_path / folder,
+            seed=1,
+            score=score,
+        )
+        return model, history
+
+    return run
+
+
+def losses(history):
+    return [entry["loss"] for entry in history if "loss" in entry]
+
+
+def test_the_model_sees_the_plan_in_its_order(train, make_model, toy_plan, toy_store):
+    model, seen = make_model(KIND), []
+    forward = model.forward
+
+    def watch(*args, **kwargs):
+        ids, mask = kwargs["input_ids"], kwargs["attention_mask"].bool()
+        seen.extend(row[keep].tolist() for row, keep in zip(ids, mask, strict=True))
+        return forward(*args, **kwargs)
+
+    model.forward = watch
+    train(model=model)
+    windows = toy_plan[KIND].itertuples()
+    assert seen == [finished_input(toy_store[KIND], window)[0].tolist() for window in windows]
+
+
+def test_accumulation_gives_the_losses_of_the_large_batch(train):
+    _, expected = train(folder="large")
+    _, measured = train(folder="small", per_device_train_batch_size=2)
+    np.testing.assert_allclose(losses(measured), losses(expected), atol=1e-4)
+    assert len(losses(expected)) > 3
+
+
+@pytest.mark.parametrize("padding", [0, 7])
+def test_padding_does_not_change_the_loss(padding):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 9, generator=generator)
+    wide = torch.cat([logits, torch.randn(2, 3, padding, generator=generator) + 5], dim=2)
+    mask = torch.cat([torch.ones(3, 9), torch.zeros(3, padding)], dim=1).long()
+    positions = torch.tensor([[0, 4, 8], [1, 4, 8]])
+    start, end = positions[:, :, None]
+    batch = {"attention_mask": mask, "start_positions": start, "end_positions": end}
+    output = make_output(wide)
+    chances = logits.log_softmax(dim=2)
+    expected = -sum(chances[side, row, positions[side, row]] for side in (0, 1) for row in range(3))
+    torch.testing.assert_close(span_loss(output, batch), expected / 6)
+
+
+def make_output(logits):
+    return QuestionAnsweringModelOutput(start_logits=logits[0], end_logits=logits[1])
+
+
+def test_several_answers_count_by_the_sum_of_their_probabilities():
+    logits = torch.randn(2, 2, 9, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    batch = {
+        "attention_mask": torch.ones(2, 9).long(),
+        "start_positions": torch.tensor([[1, 4, 7], [3, -1, -1]]),
+        "end_positions": torch.tensor([[2, 8], [5, -1]]),
+    }
+    loss = span_loss(make_output(logits), batch)
+    start, end = logits.softmax(dim=2)
+    chances = [start[0, [1, 4, 7]].sum(), start[1, 3], end[0, [2, 8]].sum(), end[1, 5]]
+    torch.testing.assert_close(loss, -torch.stack(chances).log().mean())
+    loss.backward()
+    assert logits.grad.isfinite().all()
+
+
+def test_one_answer_in_several_columns_gives_the_loss_of_one():
+    logits = torch.randn(2, 3, 9, generator=torch.Generator().manual_seed(0))
+    positions = torch.tensor([[0], [4], [8]])
+    mask = torch.ones(3, 9).long()
+    wide = torch.cat([positions, torch.full((3, 2), -1)], dim=1)
+    losses = [
+        span_loss(
+            make_output(logits), {"attention_mask": mask, "start_positions": p, "end_positions": p}
+        )
+        for p in (positions, wide)
+    ]
+    torch.testing.assert_close(losses[0], losses[1], atol=0, rtol=1e-6)
+
+
+class KilledError(Exception):
+    """Stands for a process that dies."""
+
+
+class Killer(TrainerCallback):
+    """Dies in the step after the first checkpoint."""
+
+    def on_step_begin(self, _args, state, _control, **_kwargs):
+        if state.global_step == 5:
+            raise KilledError
+
+
+class KilledTrainer(PlanTrainer):
+    """A trainer with a killer inside."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.add_callback(Killer())
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_killed_training_resumes_to_the_very_same_weights(
+    train, make_model, monkeypatch, dropout
+):
+    def fresh():
+        model = make_model(KIND)
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = dropout
+        return model
+
+    whole, _ = train(model=fresh(), folder="whole", cutout=0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr("chaii.model.trainer.PlanTrainer", KilledTrainer)
+        with pytest.raises(KilledError):
+            train(model=fresh(), folder="parts", cutout=0.2)
+    resumed, _ = train(model=fresh(), folder="parts", cutout=0.2)
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=0, rtol=0)
+
+
+def test_the_best_weights_by_jaccard_are_put_back(train):
+    scores, weights = iter([0.9, 0.1, 0.1]), []
+
+    def score(model):
+        weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return {"jaccard": next(scores)}
+
+    model, history = train(score=score)
+    assert [entry["eval_jaccard"] for entry in history if "eval_jaccard" in entry] == [0.9, 0.1]
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, weights[0][name], atol=0, rtol=0)
+
+
+def test_one_schedule_spans_the_whole_plan(train):
+    _, history = train(num_evaluations=1)
+    rates = [entry["learning_rate"] for entry in history if "learning_rate" in entry]
+    assert np.argmax(rates) <= 1  # warm-up is a tenth of the steps
+    assert all(late < early for early, late in pairwise(rates[1:]))
+    assert rates[-1] < 0.2 * max(rates)
+
+
+def test_activations_can_be_computed_twice(train):
+    _, expected = train(folder="once")
+    _, measured = train(folder="twice", gradient_checkpointing=True)
+    np.testing.assert_allclose(losses(measured), losses(expected), atol=1e-4)
+
+
+def test_training_can_be_stopped_early(train):
+    _, history = train(max_steps=2)
+    assert len(losses(history)) == 2
