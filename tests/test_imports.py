@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "chaii"
-CORPUS = {"config", "demo"}
-RECIPE = {"config", "corpus"}
+CORPUS = {"config", "files", "demo"}
+RECIPE = {"config", "files", "corpus"}
 MODEL = RECIPE | {"recipe"}
 DECODING = MODEL | {"run_folder"}
 EVALUATION = DECODING | {"model", "decoding"}
 ENSEMBLE = EVALUATION | {"evaluation", "demo"}
 MAY_IMPORT = {  # each room, and the rooms before it that it may use
+    "files": set(),
     "config": set(),
-    "demo": set(),
-    "run_folder": {"config"},
+    "demo": {"files"},
+    "run_folder": {"config", "files"},
     "corpus": CORPUS,
     "recipe": RECIPE,
     "model": MODEL,
