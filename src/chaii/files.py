@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +33,6 @@ def write_whole(path: Path) -> Iterator[Path]:
         yield building
         if building.is_dir() and path.is_dir():
             path.rename(workshop / f"{path.name}.old")  # a folder cannot replace a folder
-        os.replace(building, path)
+        building.replace(path)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
