@@ -23,8 +23,8 @@ from measure import Line, parse_arguments, report, tell
 from omegaconf import OmegaConf
 from transformers import AutoConfig, AutoModelForQuestionAnswering, set_seed
 
-from chaii.config.checks import check_ensemble
-from chaii.config.schema import EnsembleConfig, register_schemas
+from chaii.config.checks import check_ensemble, register_schemas
+from chaii.config.ensemble import EnsembleConfig
 from chaii.corpus.readers import read_corpus
 from chaii.ensemble.members import gather_members
 from chaii.ensemble.pipeline import make_submission

@@ -12,9 +12,9 @@ import pandas as pd
 from datasets import Dataset, concatenate_datasets
 from hydra import compose, initialize_config_dir
 
-from chaii.config.checks import check_train, one_line_errors
+from chaii.config.checks import check_train, one_line_errors, register_schemas
 from chaii.config.corpora import CorpusConfig, CorpusFormat
-from chaii.config.schema import TrainConfig, register_schemas
+from chaii.config.schema import TrainConfig
 from chaii.corpus.leakage import find_leaks, format_leaks
 from chaii.corpus.readers import read_corpus
 from chaii.train import read_corpora, split_corpora

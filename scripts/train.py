@@ -3,8 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from chaii.config.checks import check_train, one_line_errors
-from chaii.config.schema import register_schemas
+from chaii.config.checks import check_train, one_line_errors, register_schemas
 
 register_schemas()
 

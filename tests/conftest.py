@@ -11,8 +11,8 @@ import pytest
 from datasets import Dataset
 from hydra import compose, initialize_config_dir
 
-from chaii.config.checks import check_ensemble, check_train
-from chaii.config.schema import ScratchConfig, TokenizerKind, register_schemas
+from chaii.config.checks import check_ensemble, check_train, register_schemas
+from chaii.config.schema import ScratchConfig, TokenizerKind
 from chaii.corpus.readers import EXAMPLE_FEATURES
 from chaii.model.backbone import train_tokenizer
 

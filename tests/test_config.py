@@ -9,8 +9,7 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from chaii.config.checks import ConfigError, check_ensemble, check_train
-from chaii.config.schema import register_schemas
+from chaii.config.checks import ConfigError, check_ensemble, check_train, register_schemas
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"

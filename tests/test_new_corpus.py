@@ -6,8 +6,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from chaii.config.checks import check_train
-from chaii.config.schema import register_schemas
+from chaii.config.checks import check_train, register_schemas
 from chaii.train import train_fold
 
 CONF = Path(__file__).parents[1] / "conf"

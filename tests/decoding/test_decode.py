@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from chaii.config.method import DecodeConfig, SpanScore
+from chaii.config.ensemble import DecodeConfig, SpanScore
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers, decode_n_best
 from chaii.decoding.located_logits import LocatedLogits

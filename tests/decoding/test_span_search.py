@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from chaii.config.method import SpanScore
+from chaii.config.ensemble import SpanScore
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.span_search import best_n_spans, best_spans, score_tokens
 

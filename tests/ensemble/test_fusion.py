@@ -4,7 +4,7 @@ from itertools import pairwise, permutations
 import numpy as np
 import pytest
 
-from chaii.config.method import DecodeConfig, SpanScore
+from chaii.config.ensemble import DecodeConfig, SpanScore
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers, read_answer
 from chaii.decoding.graphemes import widen_to_words

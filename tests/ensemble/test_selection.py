@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from chaii.config.method import DecodeConfig, MethodConfig, MethodKind, SearchConfig, SpanScore
+from chaii.config.ensemble import DecodeConfig, MethodConfig, MethodKind, SearchConfig, SpanScore
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers
 from chaii.decoding.located_logits import LocatedLogits

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING
 
 from chaii.config.corpora import CorpusConfig
-from chaii.config.method import MethodConfig, SearchConfig
 
 
 class FoldScheme(Enum):
@@ -38,13 +34,6 @@ class Precision(Enum):
     bf16 = "bf16"
     fp16 = "fp16"
     int8 = "int8"  # linear layers in 8-bit whole numbers: to predict on a CPU
-
-
-class Voters(Enum):
-    """Whose answers are put to the vote, or fused."""
-
-    backbones = "backbones"  # logits of all runs of a backbone are averaged before
-    runs = "runs"
 
 
 class TokenizerKind(Enum):
@@ -187,44 +176,3 @@ class TrainConfig:
     max_examples: int | None = None  # of each corpus: for a quick run
     folds: FoldsConfig = MISSING
     trainer: TrainerConfig = MISSING
-
-
-@dataclass
-class EnsembleMembersConfig:
-    """Which runs answer which questions."""
-
-    name: str = MISSING  # hence of its submission
-    members: list[str] = MISSING  # run names; every finished fold of a run takes part
-    test: CorpusConfig | None = None  # None: score out of fold only
-    voters: Voters = Voters.backbones
-    weights: dict[str, float] = field(default_factory=dict)  # of runs inside a backbone; else 1
-
-
-@dataclass
-class EnsembleConfig:
-    """All of ``scripts/ensemble.py``."""
-
-    ensemble: EnsembleMembersConfig = MISSING
-    method: MethodConfig = MISSING
-    search: SearchConfig = MISSING
-    time_budget: float | None = None  # minutes the whole may take; None: as long as it takes
-    n_best: int = 0  # answers of each voice to write beside the submission, best first; 0: none
-    predict_batch_size: int = 32  # windows
-    precision: Precision = Precision.auto
-    paths: PathsConfig = MISSING
-
-
-def register_schemas() -> None:
-    """Make the schemas known to Hydra, under the names that conf/*.yaml start from."""
-    OmegaConf.register_new_resolver("package", _package_folder, replace=True)
-    store = ConfigStore.instance()
-    store.store(name="train_schema", node=TrainConfig)
-    store.store(name="ensemble_schema", node=EnsembleConfig)
-
-
-def _package_folder(package: str, folder: str) -> str:
-    """``${package:name,folder}``: a folder inside an installed package, without importing it."""
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        return f"{package}/{folder} (package {package} is not installed)"
-    return str(Path(spec.origin).parent / folder)

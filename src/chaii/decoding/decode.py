@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chaii.config.method import DecodeConfig
+from chaii.config.ensemble import DecodeConfig
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.graphemes import find_blanks, number_words, widen_to_graphemes
 from chaii.decoding.located_logits import LocatedLogits

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from datasets import Dataset
 
-from chaii.config.method import Merge
+from chaii.config.ensemble import Merge
 from chaii.decoding.context_logits import ContextLogits, merge_windows
 from chaii.recipe.span_labels import IntArray, expand_ranges
 from chaii.recipe.token_store import TokenStore

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chaii.config.method import SpanScore
+from chaii.config.ensemble import SpanScore
 from chaii.decoding.context_logits import (
     ContextLogits,
     FloatArray,

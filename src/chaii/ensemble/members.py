@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedModel
 
-from chaii.config.method import Merge
-from chaii.config.schema import EnsembleConfig, Voters
+from chaii.config.ensemble import EnsembleConfig, Merge, Voters
 from chaii.decoding.located_logits import (
     LocatedLogits,
     join_located,

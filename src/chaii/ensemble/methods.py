@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from chaii.config.method import DecodeConfig, MethodConfig, MethodKind
+from chaii.config.ensemble import DecodeConfig, MethodConfig, MethodKind
 from chaii.decoding.cleaning import clean_answers
 from chaii.decoding.decode import decode_answers
 from chaii.decoding.located_logits import LocatedLogits

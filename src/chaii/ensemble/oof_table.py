@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from datasets import Dataset
 
-from chaii.config.method import MethodConfig
+from chaii.config.ensemble import MethodConfig
 from chaii.ensemble.methods import Panel
 from chaii.evaluation.metrics import METRICS, best_jaccard
 

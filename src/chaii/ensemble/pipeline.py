@@ -12,8 +12,7 @@ import pandas as pd
 from datasets import Dataset
 from omegaconf import OmegaConf
 
-from chaii.config.method import MethodConfig, MethodKind
-from chaii.config.schema import EnsembleConfig
+from chaii.config.ensemble import EnsembleConfig, MethodConfig, MethodKind
 from chaii.corpus.readers import read_corpus
 from chaii.decoding.cleaning import RULES
 from chaii.decoding.decode import decode_answers

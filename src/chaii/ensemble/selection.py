@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chaii.config.method import MethodConfig, MethodKind, SearchConfig, SpanScore
+from chaii.config.ensemble import MethodConfig, MethodKind, SearchConfig, SpanScore
 from chaii.decoding.decode import ANSWER_COLUMNS
 from chaii.ensemble.methods import FUSION, Panel
 from chaii.evaluation.bootstrap import Interval, bootstrap_interval

@@ -10,8 +10,7 @@ from pathlib import Path
 import pandas as pd
 from datasets import Dataset
 
-from chaii.config.method import MethodConfig, MethodKind
-from chaii.config.schema import EnsembleConfig
+from chaii.config.ensemble import EnsembleConfig, MethodConfig, MethodKind
 from chaii.decoding.decode import decode_n_best
 from chaii.decoding.located_logits import LocatedLogits
 from chaii.ensemble.members import Ensemble, Member, hear_test

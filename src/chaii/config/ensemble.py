@@ -1,4 +1,4 @@
-"""Every knob of answering: how logits become answers, and answers of many become one."""
+"""Settings of ``scripts/ensemble.py``: members, and how their logits become answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from omegaconf import MISSING
+
+from chaii.config.corpora import CorpusConfig
+from chaii.config.schema import PathsConfig, Precision
 
 
 class SpanScore(Enum):
@@ -30,6 +33,13 @@ class MethodKind(Enum):
     fusion = "fusion"  # voters, character by character
     single = "single"  # one voice
     auto = "auto"  # whichever is best out of fold
+
+
+class Voters(Enum):
+    """Whose answers are put to the vote, or fused."""
+
+    backbones = "backbones"  # logits of all runs of a backbone are averaged before
+    runs = "runs"
 
 
 class Tie(Enum):
@@ -73,3 +83,28 @@ class SearchConfig:
     min_rows: int = 200  # held-out rows below which the evidence is too thin
     folds: int = 5  # parts, each answered by the method that the others chose
     seed: int = 2021
+
+
+@dataclass
+class EnsembleMembersConfig:
+    """Which runs answer which questions."""
+
+    name: str = MISSING  # hence of its submission
+    members: list[str] = MISSING  # run names; every finished fold of a run takes part
+    test: CorpusConfig | None = None  # None: score out of fold only
+    voters: Voters = Voters.backbones
+    weights: dict[str, float] = field(default_factory=dict)  # of runs inside a backbone; else 1
+
+
+@dataclass
+class EnsembleConfig:
+    """All of ``scripts/ensemble.py``."""
+
+    ensemble: EnsembleMembersConfig = MISSING
+    method: MethodConfig = MISSING
+    search: SearchConfig = MISSING
+    time_budget: float | None = None  # minutes the whole may take; None: as long as it takes
+    n_best: int = 0  # answers of each voice to write beside the submission, best first; 0: none
+    predict_batch_size: int = 32  # windows
+    precision: Precision = Precision.auto
+    paths: PathsConfig = MISSING
