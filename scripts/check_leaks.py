@@ -17,7 +17,7 @@ from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.config.schema import TrainConfig
 from chaii.corpus.leakage import find_leaks, format_leaks
 from chaii.corpus.readers import read_corpus
-from chaii.train import read_corpora, split_corpora
+from chaii.corpus.training_data import read_corpora, split_examples
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
 
 def split(config: TrainConfig, corpora: dict[str, Dataset]) -> tuple[Dataset, Dataset | None]:
     """The examples to train on, and those held out."""
-    rows, held_out = split_corpora(config, corpora)
+    rows, held_out = split_examples(config, corpora)
     return concatenate_datasets([corpora[name].select(rows[name]) for name in rows]), held_out
 
 

@@ -96,6 +96,11 @@ class RunFolder:
         return self.path / "plan.parquet"
 
     @property
+    def leaks(self) -> Path:
+        """Pairs of a text to train on and a held-out one that are equal or nearly so."""
+        return self.path / "leaks.csv"
+
+    @property
     def metrics(self) -> Path:
         """Scores and counts; written last."""
         return self.path / "metrics.json"

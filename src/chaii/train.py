@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from datasets import Dataset, concatenate_datasets
+from datasets import Dataset
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, set_seed
 
 from chaii.config.corpora import Labels
-from chaii.config.schema import OnLeak, TrainConfig
-from chaii.corpus.folds import assign_folds, split_fold
-from chaii.corpus.leakage import count_leaks, find_leaks, format_leaks, list_leaking_rows
-from chaii.corpus.readers import find_sources, read_corpus
-from chaii.corpus.reports import format_reports
-from chaii.demo.corpora import write_demo_corpora
+from chaii.config.schema import TrainConfig
+from chaii.corpus.training_data import (
+    LeakCheck,
+    check_leaks,
+    distinct_texts,
+    read_corpora,
+    split_examples,
+)
 from chaii.evaluation.evaluator import Evaluator, format_scores
 from chaii.model.backbone import load_model, load_tokenizer
 from chaii.model.collapse_guard import CollapseError
@@ -45,7 +45,7 @@ class Prepared:
     held_out: Dataset | None
     tokenizer: Any
     stores: dict[str, TokenStore]
-    leaks: dict[str, Any]  # into the held-out rows: counts for the metrics
+    leaks: LeakCheck  # into the held-out rows
 
     def make_plan(self, seed: int) -> pd.DataFrame:
         """The recipe, made real with this seed."""
@@ -79,6 +79,8 @@ def train_fold(config: TrainConfig) -> RunFolder:
     if prepared.held_out is not None:
         judge = Evaluator(config, prepared.held_out, prepared.tokenizer)
     run.begin(config)
+    if judge:
+        prepared.leaks.pairs.to_csv(run.leaks, index=False)
     model, metrics = _train_attempts(config, run, prepared, judge)
     model.save_pretrained(run.model)
     prepared.tokenizer.save_pretrained(run.model)
@@ -89,7 +91,7 @@ def train_fold(config: TrainConfig) -> RunFolder:
         metrics = scores | metrics
         print(format_scores(scores))
     seconds = round(time.perf_counter() - began, 1)
-    run.finish(metrics | {"leaks": prepared.leaks, "seconds": seconds}, oof=oof)
+    run.finish(metrics | {"leaks": prepared.leaks.counts, "seconds": seconds}, oof=oof)
     return run
 
 
@@ -100,8 +102,8 @@ def prepare_fold(config: TrainConfig) -> Prepared:
         ValueError, FileNotFoundError: as `train_fold`.
     """
     corpora = read_corpora(config)
-    rows, held_out = split_corpora(config, corpora)
-    rows, leaks = guard_leaks(config.folds.on_leak, corpora, rows, held_out)
+    rows, held_out = split_examples(config, corpora)
+    leaks = check_leaks(config.folds.on_leak, corpora, rows, held_out)
     tokens = Path(config.paths.tokens)
     texts = distinct_texts(corpora) if config.backbone.scratch else []
     tokenizer = load_tokenizer(config.backbone, texts=texts, folder=tokens)
@@ -109,7 +111,7 @@ def prepare_fold(config: TrainConfig) -> Prepared:
     for name, examples in corpora.items():
         every = config.corpora[name].labels is Labels.all
         stores[name] = open_store(examples, tokenizer, tokens, every_answer=every)
-    return Prepared(config, corpora, rows, held_out, tokenizer, stores, leaks)
+    return Prepared(config, corpora, leaks.rows, held_out, tokenizer, stores, leaks)
 
 
 def _train_attempts(
@@ -152,25 +154,6 @@ def _train_attempts(
         return model, counts | {"restarts": restarts, "history": history}
 
 
-def read_corpora(config: TrainConfig) -> dict[str, Dataset]:
-    """Read and check every corpus of the run; prints what was repaired and dropped."""
-    demo = Path(config.paths.demo)
-    if any(Path(source.path).is_relative_to(demo) for source in config.corpora.values()):
-        write_demo_corpora(demo)
-    for name, source in config.corpora.items():
-        find_sources(name, source)  # a wrong path must not cost the time to read the others
-    corpora, reports = {}, []
-    for name, source in config.corpora.items():
-        limits = [most for most in (source.max_examples, config.max_examples) if most is not None]
-        source = dataclasses.replace(source, max_examples=min(limits, default=None))
-        corpora[name], report = read_corpus(
-            name, source, cache=Path(config.paths.tokens) / "corpora"
-        )
-        reports.append(report)
-    print(format_reports(reports))
-    return corpora
-
-
 def _format_plan(plan: pd.DataFrame, config: TrainConfig) -> str:
     """The plan as a table: windows, steps, tokens, padding, negatives and corpora of each stage."""
     table = summarise_plan(
@@ -179,64 +162,3 @@ def _format_plan(plan: pd.DataFrame, config: TrainConfig) -> str:
         effective_batch_size=config.backbone.effective_batch_size,
     )
     return str(table.to_string(float_format="{:.3f}".format, na_rep="-"))
-
-
-def split_corpora(
-    config: TrainConfig, corpora: Mapping[str, Dataset]
-) -> tuple[dict[str, NDArray[np.int64]], Dataset | None]:
-    """Rows of each corpus to train on, and the held-out examples (None where ``fold=all``)."""
-    examples = concatenate_datasets(list(corpora.values()))
-    names = np.array(examples["corpus"])
-    folds = assign_folds(
-        examples,
-        validation_corpora=config.folds.validation_corpora,
-        num_folds=config.folds.num_folds,
-        scheme=config.folds.scheme.value,
-        seed=config.folds.seed,
-    )
-    fold = config.fold if config.fold == "all" else int(config.fold)
-    train, held_out = split_fold(
-        folds, examples, validation_corpora=config.folds.validation_corpora, fold=fold
-    )
-    first = dict(zip(corpora, np.cumsum([0, *map(len, corpora.values())]), strict=False))
-    rows = {name: train[names[train] == name] - first[name] for name in corpora}
-    return rows, examples.select(held_out) if len(held_out) else None
-
-
-def guard_leaks(
-    on_leak: OnLeak,
-    corpora: Mapping[str, Dataset],
-    rows: Mapping[str, NDArray[np.int64]],
-    held_out: Dataset | None,
-) -> tuple[dict[str, NDArray[np.int64]], dict[str, Any]]:
-    """Print leaks from the rows to train on into those held out, and do what `on_leak` says.
-
-    Returns the rows that are left to train on, and counts for the metrics.
-
-    Raises:
-        ValueError: there are leaks that count, and `on_leak` is `fail`.
-    """
-    if held_out is None:
-        return dict(rows), {}
-    leaks = find_leaks(
-        concatenate_datasets([corpora[name].select(part) for name, part in rows.items()]), held_out
-    )
-    print(f"\nleaks into the held-out rows:\n{format_leaks(leaks)}")
-    leaking = list_leaking_rows(leaks)
-    if on_leak is OnLeak.fail and len(leaking):
-        raise ValueError(
-            f"folds.on_leak=fail: {len(leaking)} rows to train on hold held-out contexts, or "
-            "questions with their answers; folds.on_leak=drop leaves them out"
-        )
-    dropped = leaking if on_leak is OnLeak.drop else leaking[:0]
-    ends = np.cumsum([len(part) for part in rows.values()])
-    kept = np.split(~np.isin(np.arange(ends[-1]), dropped), ends[:-1])
-    left = {name: part[keep] for (name, part), keep in zip(rows.items(), kept, strict=True)}
-    pairs = count_leaks(leaks).drop(columns="samples").to_dict("records")
-    return left, {"dropped": len(dropped), "pairs": pairs}
-
-
-def distinct_texts(corpora: Mapping[str, Dataset]) -> list[str]:
-    """Every distinct context and question once, in the order of the corpora."""
-    columns = [corpora[name][column] for name in corpora for column in ("context", "question")]
-    return list(dict.fromkeys(text for column in columns for text in column))

@@ -9,6 +9,7 @@ import torch
 from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.config.schema import BackboneConfig, Precision, ScratchConfig, TokenizerKind
 from chaii.corpus.readers import read_corpus
+from chaii.corpus.training_data import distinct_texts
 from chaii.decoding.located_logits import lay_out
 from chaii.decoding.span_search import best_spans
 from chaii.model.backbone import load_model, train_tokenizer
@@ -16,7 +17,6 @@ from chaii.model.predict import predict_logits
 from chaii.recipe.token_store import open_store
 from chaii.recipe.windows import slide
 from chaii.run_folder import Prediction
-from chaii.train import distinct_texts
 
 MOST_TOKENS = 30
 MODEL = {

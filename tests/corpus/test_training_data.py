@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from chaii.config.schema import OnLeak
-from chaii.train import guard_leaks
+from chaii.corpus.training_data import check_leaks
 
 ROOT = Path(__file__).parents[2]
 RIVER = "The Ganges rises in the western Himalayas and flows south and east through the plain."
@@ -29,32 +29,35 @@ def split(make_examples):
 
 @pytest.mark.parametrize(("on_leak", "left"), [("report", [0, 2]), ("drop", [0])])
 def test_only_drop_takes_rows_away(split, capsys, on_leak, left):
-    rows, counts = guard_leaks(OnLeak(on_leak), *split)
+    rows, counts, pairs = check_leaks(OnLeak(on_leak), *split)
     assert rows["one"].tolist() == [1]
     assert rows["two"].tolist() == left
     assert counts["dropped"] == 2 - len(left)
     assert [pair["train_rows"] for pair in counts["pairs"]] == [1]
-    assert "toy-2 ~ toy-0 (1.00)" in capsys.readouterr().out
+    assert (pairs["train_id"] + " " + pairs["held_out_id"]).tolist() == ["toy-2 toy-0"]
+    assert pairs["train_rows"].tolist() == [1]
+    assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 def test_fail_stops_at_a_leak_and_only_there(split):
     corpora, rows, held_out = split
     with pytest.raises(ValueError, match=r"folds\.on_leak=fail: 1 rows"):
-        guard_leaks(OnLeak.fail, corpora, rows, held_out)
+        check_leaks(OnLeak.fail, corpora, rows, held_out)
     rows["two"] = np.array([0])
-    assert guard_leaks(OnLeak.fail, corpora, rows, held_out)[1] == {"dropped": 0, "pairs": []}
+    assert check_leaks(OnLeak.fail, corpora, rows, held_out)[1] == {"dropped": 0, "pairs": []}
 
 
 def test_where_nothing_is_held_out_nothing_is_looked_for(split):
     corpora, rows, _ = split
-    left, counts = guard_leaks(OnLeak.fail, corpora, rows, None)
-    assert (left, counts) == (rows, {})
+    left, counts, pairs = check_leaks(OnLeak.fail, corpora, rows, None)
+    assert (left, counts, len(pairs)) == (rows, {}, 0)
 
 
 def test_a_run_counts_its_leaks(demo_run):
     leaks = demo_run.read_metrics()["leaks"]
     assert leaks["dropped"] == 0
     assert {pair["held_out_corpus"] for pair in leaks["pairs"]} <= {"demo_chaii"}
+    assert len(pd.read_csv(demo_run.leaks)) == sum(pair["pairs"] for pair in leaks["pairs"])
 
 
 def test_the_script_writes_the_pairs_of_every_fold_and_of_a_test_file(tmp_path, monkeypatch):
