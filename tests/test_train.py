@@ -15,6 +15,7 @@ def test_a_run_folder_holds_what_the_design_says(demo_run):
     assert names == {
         "config.yaml",
         "environment.json",
+        "leaks.csv",
         "logits",
         "metrics.json",
         "model",
