@@ -36,7 +36,7 @@ def test_only_drop_takes_rows_away(split, capsys, on_leak, left):
     assert [pair["train_rows"] for pair in counts["pairs"]] == [1]
     assert (pairs["train_id"] + " " + pairs["held_out_id"]).tolist() == ["toy-2 toy-0"]
     assert pairs["train_rows"].tolist() == [1]
-    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert len(capsys.readouterr().out.strip().splitlines()) == 1
 
 
 def test_fail_stops_at_a_leak_and_only_there(split):

@@ -101,6 +101,7 @@ def check_leaks(
     ends = np.cumsum([len(part) for part in rows.values()])
     kept = np.split(~np.isin(np.arange(ends[-1]), dropped), ends[:-1])
     left = {name: part[keep] for (name, part), keep in zip(rows.items(), kept, strict=True)}
+    print()
     print(_summarise(leaks, number=len(leaking), on_leak=on_leak))
     counts = count_leaks(leaks).drop(columns="samples").to_dict("records")
     sizes = {name: leaks[name].map(len) for name in ("train_rows", "held_out_rows")}
@@ -115,11 +116,11 @@ def distinct_texts(corpora: Mapping[str, Dataset]) -> list[str]:
 
 def _summarise(leaks: pd.DataFrame, *, number: int, on_leak: OnLeak) -> str:
     if leaks.empty:
-        return "leaks into the held-out rows: none found"
+        return "leaks into the held-out rows: none"
     kinds = (leaks["match"].replace("exact", "equal") + " " + leaks["kind"] + "s").value_counts()
-    pairs = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
     done = "dropped" if on_leak is OnLeak.drop else "kept"
     return (
-        f"leaks into the held-out rows: {number:,} rows to train on, {done} "
-        f"(pairs: {pairs}); scripts/check_leaks.py shows the table"
+        f"leaks into the held-out rows: {number:,} rows to train on ({done}; "
+        + ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
+        + "), see scripts/check_leaks.py"
     )
