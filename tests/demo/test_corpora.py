@@ -1,9 +1,8 @@
-"""The demo corpora: the real formats and the trouble of the real data, the same for every seed."""
+"""The demo corpora: the real formats with the difficulties of the real data."""
 
 import csv
 import io
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +58,8 @@ def test_a_complete_demo_is_left_alone_and_another_seed_replaces_it(tmp_path: Pa
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(demo, "_swap_in", fail)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(demo, "generate_files", lambda _: {"a.csv": "text", "b.csv": None})
+    with pytest.raises(AttributeError):
         write_demo_corpora(tmp_path / "demo")
     assert not list(tmp_path.iterdir())
 
@@ -80,7 +76,7 @@ def test_a_chaii_label_is_the_first_match(train: list[dict[str, str]]) -> None:
         assert int(row["answer_start"]) == row["context"].find(row["answer_text"]) >= 0
 
 
-def test_some_chaii_labels_are_not_at_the_evidence(train: list[dict[str, str]]) -> None:
+def test_some_chaii_answers_occur_more_than_once(train: list[dict[str, str]]) -> None:
     repeated = [row for row in train if row["context"].count(row["answer_text"]) > 1]
     assert 0.03 < len(repeated) / len(train) < 0.15
 
@@ -140,9 +136,3 @@ def test_tydi_ids_name_the_language_and_some_answers_are_annotated_twice(
     languages = {question["id"].split("-")[0] for question in questions}
     assert languages == {"telugu", "bengali", "english"}
     assert {len(question["answers"]) for question in questions} == {1, 2}
-
-
-def test_generation_is_fast() -> None:
-    begin = time.process_time()
-    generate_files(np.random.default_rng(0))
-    assert time.process_time() - begin < 2

@@ -1,14 +1,15 @@
 """Small generated corpora in the real file formats, so that everything runs without a network.
 
-The trouble of the real data is kept: documents of many windows; `answer_start` of chaii is always
-the first textual match, even where that is not the evidence; punctuation and suffixes hang on to
-answers; some digits are Devanagari; some contexts hold U+FEFF, ZWJ or NBSP.
+The difficulties of the real data are kept: documents of many windows; `answer_start` of chaii is
+always the first textual match, even where another occurrence answers the question; punctuation and
+suffixes attached to answers; some Devanagari digits; some contexts with U+FEFF, ZWJ or NBSP.
 """
+
+from __future__ import annotations
 
 import csv
 import io
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ from typing import Any
 import numpy as np
 
 from chaii.demo.article import Article, ask, pick, write_article
+from chaii.files import write_whole
 
 Row = dict[str, Any]
 
 VERSION = 2  # raise it with every change of what is generated
 MARKER = "demo.json"
 
-_TRAIN_COLUMNS = ("id", "context", "question", "answer_text", "answer_start", "language")
 _TEST_COLUMNS = ("id", "context", "question", "language")
+_TRAIN_COLUMNS = ("id", "context", "question", "answer_text", "answer_start", "language")
 
 _SHARE_WRONG_PLACE = 0.06
 _SHARE_HUGE = 0.02
@@ -41,14 +43,16 @@ def write_demo_corpora(folder: Path, *, seed: int = 2021) -> None:
     marker = json.dumps({"version": VERSION, "seed": seed})
     if _is_complete(folder, marker):
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        fresh = Path(scratch) / "fresh"
-        for name, text in {**generate_files(np.random.default_rng(seed)), MARKER: marker}.items():
-            path = fresh / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text.encode())
-        _swap_in(fresh, folder, marker)
+    files = generate_files(np.random.default_rng(seed))
+    try:
+        with write_whole(folder) as building:
+            for name, text in {**files, MARKER: marker}.items():
+                path = building / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(text.encode())
+    except OSError:  # another process may have been faster, with the same files
+        if not _is_complete(folder, marker):
+            raise
 
 
 def generate_files(rng: np.random.Generator) -> dict[str, str]:
@@ -72,46 +76,35 @@ def generate_files(rng: np.random.Generator) -> dict[str, str]:
 def _is_complete(folder: Path, marker: str) -> bool:
     path = folder / MARKER
     if path.is_file():
-        return path.read_text() == marker
+        return path.read_text(encoding="utf-8") == marker
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} exists and is no demo corpus; choose another folder")
     return False
 
 
-def _swap_in(fresh: Path, folder: Path, marker: str) -> None:
-    """Rename `fresh` to `folder`; if another process was faster with the same demo, keep its."""
-    if folder.exists():
-        folder.rename(fresh.with_name("stale"))
-    try:
-        fresh.rename(folder)
-    except OSError:
-        if not _is_complete(folder, marker):
-            raise
-
-
 def _chaii_rows(count: int, rng: np.random.Generator) -> list[Row]:
     """Two rows in Hindi for one in Tamil."""
-    rows = [_chaii_row("tamil" if i % 3 == 2 else "hindi", rng) for i in range(count)]
+    rows = []
+    for i in range(count):
+        sizes = (6000, 9000) if rng.random() < _SHARE_HUGE else (600, 1500)
+        language, size = "tamil" if i % 3 == 2 else "hindi", int(rng.integers(*sizes))
+        article = write_article(language, size, rng=rng, share_trapped=_SHARE_WRONG_PLACE)
+        attribute = pick(tuple(article.answers), rng)
+        text, _ = article.answers[attribute]
+        row = {
+            "id": rng.bytes(5).hex()[:9],
+            "context": article.context,
+            "question": ask(article, attribute, rng),
+            "answer_text": text,
+            "answer_start": article.context.index(text),  # as in the real labels: the first match
+            "language": language,
+        }
+        rows.append(row)
     return [rows[i] for i in rng.permutation(count)]
 
 
-def _chaii_row(language: str, rng: np.random.Generator) -> Row:
-    size = int(rng.integers(6000, 9000) if rng.random() < _SHARE_HUGE else rng.integers(600, 1500))
-    article = write_article(language, size, rng=rng, share_trapped=_SHARE_WRONG_PLACE)
-    attribute = pick(tuple(article.answers), rng)
-    text, _ = article.answers[attribute]
-    return {
-        "id": rng.bytes(5).hex()[:9],
-        "context": article.context,
-        "question": ask(article, attribute, rng),
-        "answer_text": text,
-        "answer_start": article.context.index(text),  # as in the real labels: the first match
-        "language": language,
-    }
-
-
 def _tydi_articles(count: int, rng: np.random.Generator) -> list[Row]:
-    """One question an article; some answers are annotated twice."""
+    """One question per article; some answers are annotated twice."""
     articles = []
     for i in range(count):
         language = ("telugu", "bengali", "english")[i % 3]
@@ -126,7 +119,7 @@ def _tydi_articles(count: int, rng: np.random.Generator) -> list[Row]:
 
 
 def _paragraph_articles(language: str, count: int, rng: np.random.Generator) -> list[Row]:
-    """Short paragraphs with a question for every fact."""
+    """Short paragraphs with one question per fact."""
     articles = []
     for _ in range(count):
         article = write_article(language, int(rng.integers(200, 700)), rng=rng)
