@@ -1,7 +1,7 @@
 """Row 6: from the logits of 20,000 windows of 384 tokens to answers, and the memory it takes.
 
-Ours searches all spans of all windows of an example, the standard way those of the 20 best starts
-and ends of each window: ours must never be worse.
+Ours searches all spans over all windows of an example. The standard way searches the spans of the
+20 best starts and ends of each window. Our answers must never score lower.
 
     python benchmarks/decode.py
 """
@@ -36,7 +36,7 @@ SIZES = (5_000, 20_000, 80_000)  # windows
 
 @dataclass(frozen=True)
 class Case:
-    """Logits of some windows; each word of a context is a token."""
+    """Logits of some windows. Each word of a context is one token."""
 
     ids: list[str]
     contexts: list[str]
@@ -48,7 +48,7 @@ class Case:
 
 
 def make_case(windows: int) -> Case:
-    """Logits that rise at some words, which overlapping windows see nearly alike."""
+    """Make logits that rise at some words and are nearly equal in overlapping windows."""
     examples = make_examples(max(2, windows // 15), words=4000, spread=0.3)
     words = [context.split(" ") for context in examples["context"]]
     lengths = np.array([len(row) for row in words])
@@ -81,7 +81,7 @@ def make_case(windows: int) -> Case:
 
 
 def decode_ours(case: Case) -> pd.DataFrame:
-    """Answers by the library, some examples at a time: the memory is theirs alone."""
+    """Decode with the package, `AT_ONCE` examples at a time, so that memory does not grow."""
     example = case.windows["example"].to_numpy()
     width = (case.windows["context_to"] - case.windows["context_from"]).to_numpy()
     token_at, logit_at = (np.concatenate([[0], np.cumsum(part)]) for part in (case.lengths, width))
@@ -96,13 +96,13 @@ def decode_ours(case: Case) -> pd.DataFrame:
             lengths=case.lengths[rows],
         )
         offsets = case.offsets[token_at[rows.start] : token_at[rows.stop]]
-        voice = LocatedLogits(case.ids[rows], case.contexts[rows], logits, offsets, MAX_TOKENS)
-        tables.append(decode_answers(voice))
+        located = LocatedLogits(case.ids[rows], case.contexts[rows], logits, offsets, MAX_TOKENS)
+        tables.append(decode_answers(located))
     return pd.concat(tables, ignore_index=True)
 
 
-def lay_out_standard(case: Case) -> dict[str, Any]:
-    """What the standard loop wants: padded logits and a data set with the offsets."""
+def pad_standard(case: Case) -> dict[str, Any]:
+    """Make the standard loop's input: padded logits and a data set with the offsets."""
     width = (case.windows["context_to"] - case.windows["context_from"]).to_numpy()
     first = np.cumsum(case.lengths) - case.lengths
     first = first[case.windows["example"]] + case.windows["context_from"].to_numpy()
@@ -120,17 +120,17 @@ def lay_out_standard(case: Case) -> dict[str, Any]:
     example = pa.array(case.windows["example"].to_numpy())
     columns = {"example": example, "offset_mapping": mapping}
     for name, kind in (("input_ids", pa.int32()), ("attention_mask", pa.int8())):
-        values = pa.array(np.ones(inside.size), kind)  # the model's inputs lie beside them
+        values = pa.array(np.ones(inside.size), kind)  # the inputs of the model
         columns[name] = pa.ListArray.from_arrays(window_ends, values)
     features = Dataset(pa.table(columns))
     return {"features": features, "start_logits": logits[0], "end_logits": logits[1]}
 
 
 def check_no_worse(case: Case, standard: dict[str, Any]) -> float:
-    """Share of the examples with the same answer both ways; in the others ours scores higher.
+    """Return the share of examples with equal answers; in the others, ours scores higher.
 
     Raises:
-        ValueError: an answer of ours scores lower.
+        ValueError: One of our answers scores lower.
     """
     ours = decode_ours(case)
     chosen = choose_answers(case.ids, case.contexts, **standard, max_tokens=MAX_TOKENS)
@@ -142,7 +142,7 @@ def check_no_worse(case: Case, standard: dict[str, Any]) -> float:
 
 
 def measure_memory(windows: int) -> tuple[float, float]:
-    """MiB that decoding allocates at its peak, and those of the logits themselves."""
+    """Return the MiB that decoding allocates at its peak, and the MiB of the logits."""
     case = make_case(windows)
     tracemalloc.start()
     decode_ours(case)
@@ -150,18 +150,18 @@ def measure_memory(windows: int) -> tuple[float, float]:
 
 
 def compare_memory() -> Line:
-    """The line of memory: its peak with most windows against that with fewest."""
+    """Compare the memory peak of the largest size with that of the smallest."""
     found = {size: in_fresh_process(measure_memory, size)[0] for size in SIZES}
-    told = ", ".join(f"{peak:.0f} MiB at {size:,}" for size, (peak, _) in found.items())
+    peaks = ", ".join(f"{peak:.0f} MiB at {size:,}" for size, (peak, _) in found.items())
     logits = ", ".join(f"{size:.0f}" for _, size in found.values())
     growth = found[SIZES[-1]][0] / found[SIZES[0]][0]
     note = f"{AT_ONCE} examples at a time; the logits, read from disk, are {logits} MiB"
-    return Line("memory allocated at the peak", told, "", growth, at_most=1.5, note=note)
+    return Line("memory allocated at the peak", peaks, "", growth, at_most=1.5, note=note)
 
 
 def compare_time(case: Case, *, pairs: int) -> Line:
-    """The line of time."""
-    standard = lay_out_standard(case)
+    """Compare the seconds of both ways."""
+    standard = pad_standard(case)
     same = check_no_worse(case, standard)
     merge = partial(merge_windows, case.windows, case.start, case.end, lengths=case.lengths)
     loop = partial(choose_answers, case.ids, case.contexts, **standard, max_tokens=MAX_TOKENS)
@@ -169,7 +169,7 @@ def compare_time(case: Case, *, pairs: int) -> Line:
     most = statistics.median(theirs) / statistics.median(merging)
     note = (
         f"{len(case.ids)} examples; {same:.1%} of the answers are the same, no other worse; "
-        f"only laying the logits onto their contexts, with no search, would be {most:.0f}x"
+        f"averaging the logits onto their contexts, without any search, would be {most:.0f}x"
     )
     what = f"{len(case.windows):,} windows x {TOKENS}"
     return compare(what, ours, theirs, at_least=30, note=note)
@@ -186,7 +186,7 @@ def main() -> None:
 def _draw_logits(
     place: NDArray[np.int64], tokens: int, generator: np.random.Generator
 ) -> list[NDArray[np.float16]]:
-    """Start and end logits that rise around the same words, as a model's do."""
+    """Draw start and end logits that rise around the same words, as those of a model do."""
     likely = 12 * generator.random(tokens) * (generator.random(tokens) < 0.01)
     logits = []
     for shift in (0, 2):

@@ -1,8 +1,9 @@
-"""Row 8: the winner's 13 members inside a budget, foretold from a sample of windows.
+"""Row 8: the winner's 13 members inside a time budget, estimated from a sample of windows.
 
-The members are three small families with random weights in finished run folders; the test rows are
-made, long as chaii's. First all of them without a limit, against what was foretold; then within
-half of that time: the submission must be valid and written in time.
+The members belong to three small families with random weights, in finished run folders. The test
+rows are generated and as long as those of chaii. First all members answer without a limit, and
+their time is compared with the estimate. Then the ensemble gets half of that time: it must write a
+valid submission within it.
 
     python benchmarks/ensemble_budget.py
 """
@@ -19,7 +20,7 @@ from typing import Any
 import pandas as pd
 from hydra import compose, initialize_config_dir
 from made import make_examples, make_tokenizer
-from measure import Line, parse_arguments, report, tell
+from measure import Line, format_range, parse_arguments, report
 from omegaconf import OmegaConf
 from transformers import AutoConfig, AutoModelForQuestionAnswering, set_seed
 
@@ -38,7 +39,7 @@ SIZE |= {"num_attention_heads": 4, "max_position_embeddings": 514}
 
 
 def make_runs(folder: Path) -> None:
-    """Finished folds with random weights, trained on everything: nothing was held out."""
+    """Write finished folds with random weights, as `fold=all` leaves them."""
     tokenizer = make_tokenizer()
     recipe = {"predict_max_length": 384, "predict_doc_stride": 128}
     for architecture, folds in FOLDS.items():
@@ -57,39 +58,39 @@ def make_runs(folder: Path) -> None:
 
 
 def make_test(path: Path, rows: int) -> None:
-    """A test file as the competition's."""
+    """Write a test file in the format of the competition."""
     examples = make_examples(rows, words=1500)
     columns = {name: examples[name][:] for name in ("id", "context", "question", "language")}
     pd.DataFrame(columns).to_csv(path, index=False, quoting=csv.QUOTE_ALL)
 
 
 def configure(folder: Path, *overrides: str) -> EnsembleConfig:
-    """The ensemble of all members, in one folder."""
+    """Configure the ensemble of all members in one folder."""
     register_schemas()
     paths = [f"paths.output={folder}", f"paths.submissions={folder}/submissions"]
-    blend = [f"ensemble.members=[{','.join(FOLDS)}]", f"ensemble.test.path={folder}/test.csv"]
+    members = [f"ensemble.members=[{','.join(FOLDS)}]", f"ensemble.test.path={folder}/test.csv"]
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        return check_ensemble(compose("ensemble", [*paths, *blend, *overrides]))
+        return check_ensemble(compose("ensemble", [*paths, *members, *overrides]))
 
 
-def foretell(config: EnsembleConfig) -> float:
-    """Seconds all members will take, from a sample of each run."""
+def estimate(config: EnsembleConfig) -> float:
+    """Estimate the seconds of all members from a sample of each run."""
     test, _ = read_corpus("test", config.ensemble.test)
     members = gather_members(config).members
     return sum(estimate_members(members, test, config, Budget(None)).values())
 
 
 def answer(config: EnsembleConfig, rows: int) -> float:
-    """Seconds the ensemble takes.
+    """Return the seconds that the ensemble takes.
 
     Raises:
-        ValueError: its submission is not one of all rows.
+        ValueError: Its submission does not answer every row.
     """
     began = time.perf_counter()
     path = make_submission(config)
     seconds = time.perf_counter() - began
     if len(pd.read_csv(path, keep_default_na=False)) != rows:
-        raise ValueError(f"{path}: not a row for each of the {rows} questions")
+        raise ValueError(f"{path}: must have {rows} rows")
     return seconds
 
 
@@ -101,30 +102,31 @@ def main() -> None:
         make_runs(folder)
         make_test(folder / "test.csv", rows)
         open_end = configure(folder, f"paths.predictions={folder}/open")
-        foretold = foretell(open_end)
+        estimated = estimate(open_end)
         taken = answer(open_end, rows)
         limit = taken / 2
         tight = configure(folder, f"paths.predictions={folder}/tight", f"time_budget={limit / 60}")
         in_time = answer(tight, rows)
-        heard = len(list((folder / "tight").glob("*/*")))
+        used = len(list((folder / "tight").glob("*/*")))
     everyone = sum(FOLDS.values())
     lines = [
         Line(
-            f"{everyone} members, {rows} rows: foretold against taken",
-            tell([foretold]),
-            tell([taken]),
-            foretold / taken,
+            f"{everyone} members, {rows} rows: estimated against taken",
+            format_range([estimated]),
+            format_range([taken]),
+            estimated / taken,
             at_least=0.75,
             at_most=1.33,
-            note="every member's load, windows and logits; taken counts the answers as well",
+            note="the estimate covers loading, windows and logits of each member; the time taken "
+            "includes decoding",
         ),
         Line(
             "a budget of half of that",
-            tell([in_time]),
-            tell([limit]),
+            format_range([in_time]),
+            format_range([limit]),
             in_time / limit,
             at_most=1.0,
-            note=f"a valid submission by {heard} of {everyone} members",
+            note=f"a valid submission by {used} of {everyone} members",
         ),
     ]
     report(8, "Ensemble budget", lines, name="ensemble_budget", quick=quick)

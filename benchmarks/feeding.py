@@ -1,6 +1,7 @@
-"""Row 3: windows of 384 tokens a second, assembled by 2 loader processes, cutout included.
+"""Row 3: windows of 384 tokens per second from 2 loader processes, cutout included.
 
-The standard is a mapped data set of Python lists and the library's padding collator, no cutout.
+The standard is a mapped data set of Python lists with the padding collator of transformers, without
+cutout.
 
     python benchmarks/feeding.py
 """
@@ -18,7 +19,7 @@ import datasets
 import pandas as pd
 from datasets import Dataset
 from made import make_examples, make_tokenizer
-from measure import Line, parse_arguments, report, tell
+from measure import Line, format_range, parse_arguments, report
 from standard_windows import map_windows, reopen
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding
@@ -30,14 +31,14 @@ from chaii.recipe.windows import slide
 
 LENGTHS = {"max_length": 384, "doc_stride": 128}
 WORKERS = 2
-MARK = 20_000  # ten times the windows of this length that an H200 trains XLM-R large on a second
+MARK = 20_000  # ten times the windows per second that an H200 trains XLM-R large on
 COLUMNS = ("input_ids", "attention_mask", "start_positions", "end_positions")
 
 
 def make_ours(
     examples: Dataset, tokenizer: Any, folder: Path, *, rate: float = 0.1, repeat: int = 1
 ) -> tuple[PlanDataset, Any]:
-    """The library's data set, its windows `repeat` times over, and its collator."""
+    """Return the package's data set, its windows repeated `repeat` times, and its collator."""
     store = open_store(examples, tokenizer, folder)
     windows = pd.concat([slide(store, **LENGTHS)] * repeat, ignore_index=True)
     plan = windows.assign(corpus=pd.Categorical(["made"] * len(windows)))
@@ -46,15 +47,15 @@ def make_ours(
 
 
 def make_standard(examples: Dataset, tokenizer: Any) -> tuple[Dataset, Any]:
-    """The same windows as a data set of lists, and the library's collator."""
+    """Return the same windows as a data set of lists, and the collator of transformers."""
     return map_windows(examples, tokenizer, **LENGTHS), DataCollatorWithPadding(tokenizer)
 
 
 def check_equal(examples: Dataset, tokenizer: Any, folder: Path) -> int:
-    """Number of batches of 8, all the same both ways where nothing is cut out.
+    """Return the number of batches of 8, which are equal both ways without cutout.
 
     Raises:
-        ValueError: they are not.
+        ValueError: A batch differs.
     """
     sources = (make_ours(examples, tokenizer, folder, rate=0), make_standard(examples, tokenizer))
     loaders = [DataLoader(data, batch_size=8, collate_fn=merge) for data, merge in sources]
@@ -66,7 +67,7 @@ def check_equal(examples: Dataset, tokenizer: Any, folder: Path) -> int:
 
 
 def measure_rate(dataset: Any, merge: Any, *, batch_size: int) -> float:
-    """Windows a second from the first batch to the last; the start of the workers is left out."""
+    """Return windows per second, measured after the workers have started."""
     loader = DataLoader(dataset, batch_size=batch_size, collate_fn=merge, num_workers=WORKERS)
     windows, began = 0, 0.0
     for number, batch in enumerate(loader):
@@ -77,7 +78,7 @@ def measure_rate(dataset: Any, merge: Any, *, batch_size: int) -> float:
 
 
 def measure(ours: Any, standard: Any, *, batch_size: int, turns: int) -> Line:
-    """The line of one batch size."""
+    """Compare both ways at one batch size."""
     rates: list[list[float]] = [[], []]
     for _ in range(turns):
         for source, found in zip((ours, standard), rates, strict=True):
@@ -86,8 +87,8 @@ def measure(ours: Any, standard: Any, *, batch_size: int, turns: int) -> Line:
     ratio = statistics.median(a / b for a, b in zip(*rates, strict=True))
     return Line(
         f"{WORKERS} workers, batch {batch_size}, windows of up to 384 tokens",
-        tell(rates[0], "windows/s"),
-        tell(rates[1], "windows/s"),
+        format_range(rates[0], "windows/s"),
+        format_range(rates[1], "windows/s"),
         middle,
         unit="windows/s",
         at_least=MARK,

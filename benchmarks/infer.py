@@ -2,7 +2,7 @@
 
 The pipeline runs in a virtual environment of its own, which the first run makes (minutes, and the
 package index). Both sides have the same model (real MiniLM weights under a fresh head), windows,
-threads and rule: the likeliest span of each window, equal answers' chances added up.
+threads and rule: the most probable span of each window; probabilities of equal answers are added.
 
     python benchmarks/infer.py
 """
@@ -39,12 +39,12 @@ OPTIONS = {
     "max_seq_len": MAX_LENGTH,
     "doc_stride": STRIDE,
     "max_answer_len": MAX_TOKENS,
-    "align_to_words": False,  # spans of tokens, as ours are; it also saves the pipeline work
+    "align_to_words": False,  # spans of tokens, as ours are; this also makes the pipeline faster
 }
 
 
 class Pipeline:
-    """The other interpreter: takes orders, see `pipeline_worker.py`."""
+    """The pipeline in another interpreter; `pipeline_worker.py` documents the protocol."""
 
     def __init__(self, model: Path, examples: Dataset) -> None:
         python = _make_venv()
@@ -60,11 +60,11 @@ class Pipeline:
             text=True,
         )
 
-    def ask(self, **order: Any) -> dict[str, Any]:
-        """Its reply to one order."""
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send one request and return the reply."""
         assert self._process.stdin
         assert self._process.stdout
-        print(json.dumps(order), file=self._process.stdin, flush=True)
+        print(json.dumps(request), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"the pipeline's interpreter ended with {self._process.wait()}")
@@ -72,7 +72,7 @@ class Pipeline:
         return reply
 
     def close(self) -> None:
-        """End it."""
+        """Stop the interpreter."""
         self._process.terminate()
         self._process.wait()
 
@@ -85,7 +85,7 @@ def answer_ours(
     *,
     batch_size: int = BATCH,
 ) -> list[list[int]]:
-    """Half-open characters of each answer, from texts: nothing is kept between calls."""
+    """Return half-open characters of each answer; nothing is cached between calls."""
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(examples, tokenizer, Path(folder))
         windows = slide(store, max_length=MAX_LENGTH, doc_stride=STRIDE)
@@ -96,7 +96,7 @@ def answer_ours(
 def read_answers(
     store: TokenStore, windows: pd.DataFrame, *logits: Any, contexts: list[str]
 ) -> list[list[int]]:
-    """By the pipeline's rule: the likeliest span a window, the likeliest answer text an example."""
+    """Choose the most probable span per window, then the most probable text per example."""
     first, last = (windows[name].to_numpy(np.int64) for name in ("context_from", "context_to"))
     bounds = np.concatenate([[0], np.cumsum(last - first)])
     start, end = (np.log(softmax_rows(part.astype(np.float32), bounds)) for part in logits)
@@ -119,10 +119,10 @@ def read_answers(
 
 
 def check_equal(model: Any, tokenizer: Any, examples: Dataset, other: Pipeline) -> float:
-    """Largest difference of a logit, half precision's rounding allowed for.
+    """Return the largest difference between logits beyond the rounding of half precision.
 
     Raises:
-        ValueError: the windows are not the same, or a logit differs by more than 1e-4.
+        ValueError: The windows differ, or a logit differs by more than 1e-4.
     """
     with tempfile.TemporaryDirectory() as name:
         other.ask(logits=f"{name}/logits.npz")
@@ -152,7 +152,7 @@ def check_equal(model: Any, tokenizer: Any, examples: Dataset, other: Pipeline) 
 def run_ways(
     model: Any, tokenizer: Any, examples: Dataset, other: Pipeline, *, pairs: int
 ) -> tuple[str, list[list[float]]]:
-    """What both sides agree on, and the seconds of each way, run in turns."""
+    """Return a description of what is equal, and the seconds of each way, run in turns."""
     worst = check_equal(model, tokenizer, examples, other)
     ours = answer_ours(model, tokenizer, examples)
     same = share_equal(ours, other.ask(batch_size=0)["answers"])
@@ -196,7 +196,7 @@ def measure(examples: Dataset, folder: Path, *, pairs: int) -> list[Line]:
         f"faster already; against the pipeline in batches {gained:.1f}x"
     )
     return [
-        compare("pipeline, a question a call", fp32, single, at_least=2, note=limit),
+        compare("pipeline, one question per call", fp32, single, at_least=2, note=limit),
         compare(f"pipeline, batches of {BATCH}", fp32, batched, at_least=1.15, note=note),
         compare("int8 against our own fp32", int8, fp32, at_least=1.4, note=quantised),
         compare("bf16 against our own fp32", bf16, fp32),
@@ -204,19 +204,19 @@ def measure(examples: Dataset, folder: Path, *, pairs: int) -> list[Line]:
 
 
 def share_equal(ours: list[list[int]], theirs: list[list[int]]) -> float:
-    """Share of equal answers."""
+    """Return the share of equal answers."""
     return float(np.mean([a == b for a, b in zip(ours, theirs, strict=True)]))
 
 
 def cut_windows(examples: Dataset, tokenizer: Any) -> pd.DataFrame:
-    """Every window of every example."""
+    """Cut every window of every example."""
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(examples, tokenizer, Path(folder))
         return slide(store, max_length=MAX_LENGTH, doc_stride=STRIDE)
 
 
 def _make_venv() -> str:
-    """Its interpreter; the environment is made if it is not there."""
+    """Make the virtual environment if it does not exist; return its interpreter."""
     python, ready = VENV / "bin/python", VENV / ".ready"
     if not ready.exists():
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
@@ -228,7 +228,7 @@ def _make_venv() -> str:
 
 
 def main() -> None:
-    """All lines."""
+    """Measure all lines."""
     quick = parse_arguments(__doc__).quick
     examples = make_examples(2 if quick else 8, words=60 if quick else 1500, spread=0.3)
     with tempfile.TemporaryDirectory() as folder:

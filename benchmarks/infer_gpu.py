@@ -1,9 +1,9 @@
 """Row 7 on a GPU: answers from long contexts at XLM-R large's size in bf16.
 
 The standard does what the question-answering pipeline of transformers 4.57 does, written out: it
-needs no network, and runs in bf16 like ours. Windows go through the model one by one (a question a
-call) or in batches in their own order; each window is searched by itself, [CLS] left out, at which
-the pipeline lets an answer begin.
+needs no network and runs in bf16 like ours. Windows go through the model one by one (one question
+per call) or in batches in their own order. Each window is searched by itself; [CLS], at which the
+pipeline lets an answer begin, is left out.
 
     python benchmarks/infer_gpu.py
 """
@@ -29,7 +29,7 @@ from chaii.config.schema import Precision
 def answer_standard(
     model: Any, tokenizer: Any, examples: Dataset, *, batch_size: int
 ) -> list[list[int]]:
-    """Half-open characters of each answer; all windows of a question, or batches across them."""
+    """Return half-open characters of each answer; batches may cross questions."""
     chances: list[dict[str, list[Any]]] = [{} for _ in examples]
     batch: list[dict[str, Any]] = []
     for window in _cut_all(tokenizer, examples):
@@ -43,7 +43,7 @@ def answer_standard(
 
 
 def _cut_all(tokenizer: Any, examples: Dataset) -> Iterator[dict[str, Any]]:
-    """Windows of each question, one question at a time."""
+    """Yield the windows of each question, one question at a time."""
     for number, row in enumerate(examples):
         encoded = tokenizer(
             row["question"],
@@ -64,7 +64,7 @@ def _cut_all(tokenizer: Any, examples: Dataset) -> Iterator[dict[str, Any]]:
 def _answer_batch(
     model: Any, tokenizer: Any, batch: list[dict[str, Any]], chances: list[dict[str, list[Any]]]
 ) -> None:
-    """Add each window's likeliest span to what its question has so far."""
+    """Add the most probable span of each window to the answers of its question."""
     inputs = tokenizer.pad({"input_ids": [window["ids"] for window in batch]}, return_tensors="pt")
     inputs = {name: part.to(model.device) for name, part in inputs.items()}
     with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16):
@@ -79,7 +79,7 @@ def _answer_batch(
 
 
 def _find_span(start: Any, end: Any, allowed: Any) -> tuple[int, int, float]:
-    """The likeliest span of a window: all pairs of tokens in one table."""
+    """Return the most probable span of a window from a table of all pairs of tokens."""
     tokens = len(allowed)
     start, end = (np.where(allowed, part[:tokens], -10_000.0) for part in (start, end))
     start, end = (np.exp(part - part.max()) for part in (start, end))
@@ -90,15 +90,15 @@ def _find_span(start: Any, end: Any, allowed: Any) -> tuple[int, int, float]:
 
 
 def measure(examples: Dataset, *, quick: bool) -> list[Line]:
-    """Lines of both ways to call it, and the share of the peak that is reached."""
+    """Measure both ways to call the pipeline, and the share of the peak that is reached."""
     tokenizer, model = make_tokenizer(), build_large(tiny=quick).eval()
-    model.qa_outputs.weight.data.mul_(10)  # a fresh head finds all spans alike
+    model.qa_outputs.weight.data.mul_(10)  # a fresh head gives all spans the same score
     ways = [
         partial(answer_ours, model, tokenizer, examples, Precision.bf16, batch_size=256),
         partial(answer_standard, model, tokenizer, examples, batch_size=1),
         partial(answer_standard, model, tokenizer, examples, batch_size=BATCH),
     ]
-    answers = [way() for way in ways]  # shows equality, and warms up
+    answers = [way() for way in ways]  # warms up; equality is reported below
     same = [share_equal(answers[0], answers[1]), share_equal(answers[1], answers[2])]
     ours, single, batched = alternate(*ways, pairs=1 if quick else 5)
     lengths = cut_windows(examples, tokenizer)["length"]
@@ -107,20 +107,20 @@ def measure(examples: Dataset, *, quick: bool) -> list[Line]:
     peak = measure_peak(device=device, dtype=dtype) / 1e3
     reached = count_flops(model.config, lengths) / np.median(ours) / 1e12
     note = (
-        f"{len(examples)} questions, {len(lengths)} windows; {same[0]:.1%} of the answers the "
-        f"same; the two standard ways, which bf16 rounds apart, agree on {same[1]:.1%}"
+        f"{len(examples)} questions, {len(lengths)} windows; {same[0]:.1%} of the answers are the "
+        f"same; the two standard ways, whose bf16 rounding differs, agree on {same[1]:.1%}"
     )
-    told = f"{reached:.3g} TFLOP/s"
+    rate = f"{reached:.3g} TFLOP/s"
     share = "share of the matrix-product peak"
     return [
-        compare("a question a call", ours, single, at_least=5, note=note),
+        compare("one question per call", ours, single, at_least=5, note=note),
         compare(f"batches of {BATCH}", ours, batched, at_least=2),
-        Line(share, told, f"{peak:.3g} TFLOP/s", 100 * reached / peak, unit="%"),
+        Line(share, rate, f"{peak:.3g} TFLOP/s", 100 * reached / peak, unit="%"),
     ]
 
 
 def main() -> None:
-    """All lines."""
+    """Measure all lines."""
     quick = parse_arguments(__doc__).quick
     need_gpu(quick=quick)
     lines = measure(make_examples(2 if quick else 60, words=60 if quick else 1200), quick=quick)

@@ -1,4 +1,4 @@
-"""The model of the GPU rows: of XLM-R large's size, from its configuration alone."""
+"""The model of the GPU rows: the size of XLM-R large, built from its configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TINY |= {"num_attention_heads": 2, "vocab_size": 9000}
 
 
 def build_large(*, tiny: bool = False) -> Any:
-    """The model, on the GPU where there is one; the same each time."""
+    """Build the model with a fixed seed, on the GPU if there is one."""
     config = AutoConfig.for_model("xlm-roberta", **(SIZE | TINY if tiny else SIZE))
     set_seed(2021)
     model = AutoModelForQuestionAnswering.from_config(config)
@@ -28,6 +28,6 @@ def build_large(*, tiny: bool = False) -> Any:
 
 
 def need_gpu(*, quick: bool) -> None:
-    """Stop where the row would take hours."""
+    """Stop if there is no GPU, unless the run is quick."""
     if not quick and not torch.cuda.is_available():
         raise SystemExit("needs a CUDA GPU; --quick runs a tiny model anywhere")

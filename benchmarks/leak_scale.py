@@ -1,9 +1,9 @@
 """The leak check at scale: a generated SQuAD of 100,000 contexts, and TyDi-like whole documents.
 
-Texts are of invented words whose frequencies fall as Zipf's law has it, and of stock phrases that
-many texts share. Some held-out texts are planted among those to train on: equal, with 5 % of their
-characters changed, or with as many changed and inside a longer text. Each size is measured in a
-process of its own; beside the seconds stand the planted texts found and the false alarms.
+Texts consist of invented words whose frequencies follow Zipf's law, and of phrases that many texts
+share. Some held-out texts are planted among the training texts: unchanged, with 5 % of their
+characters changed, or changed and inside a longer text. Each size is measured in a process of its
+own. The report gives the seconds, the planted texts that were found and the false alarms.
 
     python benchmarks/leak_scale.py
 """
@@ -34,7 +34,7 @@ CHANGED = 0.05
 
 
 def invent_words(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Words of two to eight letters in syllables, the frequent ones the shorter."""
+    """Invent words of two to eight letters; frequent words are shorter."""
     syllables = [
         c + v for c in "bcdfghjklmnpqrstvwz" for v in ("a", "e", "i", "o", "u", "an", "er")
     ]
@@ -44,12 +44,12 @@ def invent_words(rng: np.random.Generator, count: int) -> np.ndarray:
 
 @cache
 def add_up_chances(kinds: int) -> np.ndarray:
-    """Of the first n kinds, each n times rarer than the first."""
+    """Return cumulative weights of Zipf's law."""
     return np.cumsum(1 / (2 + np.arange(kinds)))
 
 
 def zipf(rng: np.random.Generator, kinds: int, size: int) -> np.ndarray:
-    """Ranks below `kinds`."""
+    """Draw `size` ranks below `kinds`."""
     chances = add_up_chances(kinds)
     return np.searchsorted(chances, rng.random(size) * chances[-1])
 
@@ -68,7 +68,7 @@ class Writer:
         )
 
     def write(self, words: int) -> str:
-        """A text of about so many words."""
+        """Write a text of about `words` words."""
         size = max(20, int(self.rng.lognormal(np.log(words), 0.4) * (1 - 0.7 * IN_PHRASES)))
         text = self.words[zipf(self.rng, VOCABULARY, size)]
         at = self.rng.random(size) < IN_PHRASES / 4.5 / (1 - 0.7 * IN_PHRASES)
@@ -77,7 +77,7 @@ class Writer:
 
 
 def change(text: str, rng: np.random.Generator) -> str:
-    """The text with a share of its characters replaced, doubled by another, or deleted."""
+    """Replace, double or delete a share of the characters."""
     letters, out = sorted(set(text)), []
     for letter, hit in zip(text, rng.random(len(text)) < CHANGED, strict=True):
         other = letters[rng.integers(len(letters))]
@@ -104,7 +104,7 @@ def make_dataset(corpus: str, contexts, writer: Writer):
 
 
 def measure(name: str) -> dict[str, object]:
-    """Seconds and memory of one check, and what it found."""
+    """Measure seconds and memory of one check, and count what it finds."""
     from chaii.corpus.leakage import find_leaks
 
     size, rng = SIZES[name], np.random.default_rng(2021)
@@ -121,7 +121,7 @@ def measure(name: str) -> dict[str, object]:
 
     train = make_dataset("train", contexts(), writer)
     held_out = make_dataset("held_out", texts, writer)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew, from the texts in memory
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before, began, began_cpu = peak_mib(), time.perf_counter(), time.process_time()
     leaks = find_leaks(train, held_out).query("kind == 'context'")
     seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
@@ -133,7 +133,7 @@ def measure(name: str) -> dict[str, object]:
         **size,
         "characters_to_train_on": sum(map(len, train["context"][:])),
         "seconds": round(seconds, 1),
-        "cpu_seconds": round(cpu, 1),  # fewer than the seconds where others use the machine too
+        "cpu_seconds": round(cpu, 1),  # below `seconds` if other processes share the machine
         "peak_mib": round(after),
         "texts_mib": round(before),
         "planted": PLANTED,
@@ -174,7 +174,7 @@ def main() -> None:
         results[name] = json.loads(done.stdout.splitlines()[-1])
         print(name, json.dumps(results[name], indent=1), flush=True)
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"{RESULTS}: {json.dumps(results['machine'])}")
 
 

@@ -1,4 +1,4 @@
-"""Made corpora: the same from the same seed, with the lengths of the real ones."""
+"""Generated corpora: a fixed seed gives the same corpus, with the lengths of a real one."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _SCRATCH = ScratchConfig("xlm-roberta", TokenizerKind.unigram, 8000)
 def make_examples(
     contexts: int, *, words: int, spread: float = 0.6, questions: int = 1, seed: int = 2021
 ) -> Dataset:
-    """Examples with contexts of `words` invented words (median; lognormal, sigma `spread`).
+    """Make examples with contexts of `words` invented words (median; lognormal, sigma `spread`).
 
-    Each context has `questions` questions; each answer is two words of it. The tokenizer of
-    `make_tokenizer` knows nearly all words as one token.
+    Each context has `questions` questions, and each answer is two words of the context. Nearly all
+    words are one token for `make_tokenizer`.
     """
     return build_table(
         _make_rows(contexts, words=words, spread=spread, questions=questions, seed=seed)
@@ -36,13 +36,13 @@ def make_examples(
 
 
 def write_examples(folder: Path, contexts: int, *, words: int, questions: int = 1) -> Dataset:
-    """As `make_examples`, but streamed to a file and memory-mapped, as large corpora are."""
+    """Make examples as `make_examples` does, streamed to a file and memory-mapped."""
     rows = _make_rows(contexts, words=words, spread=0.6, questions=questions, seed=2021)
     return Dataset.from_file(str(write_table(folder / "examples.arrow", rows)))
 
 
 def make_tokenizer(name: str = "made", *, texts: Sequence[str] = ()) -> PreTrainedTokenizerFast:
-    """A tokenizer of XLM-R's kind, 8,000 pieces, trained once, on made text if none is given."""
+    """Train a tokenizer of XLM-R's kind with 8,000 pieces, or load the one trained before."""
     home = FOLDER / "tokenizers" / name
     if not home.is_dir():
         texts = texts or list(make_examples(100, words=1000)["context"])
@@ -51,14 +51,14 @@ def make_tokenizer(name: str = "made", *, texts: Sequence[str] = ()) -> PreTrain
 
 
 def read_xquad_by_article() -> Dataset | None:
-    """XQuAD's Hindi questions, each with its whole article as context; None without CHAII_DATA."""
+    """Read XQuAD's Hindi questions with whole articles as contexts; None without CHAII_DATA."""
     folder = os.environ.get("CHAII_DATA")
     if not folder:
         return None
     path = f"{folder}/xquad/xquad.hi.json"
     corpus = CorpusConfig(CorpusFormat.squad_json, path, language="hindi")
     rows = list(read_corpus("xquad_hi", corpus)[0])
-    paragraphs: dict[str, dict[str, int]] = {}  # article: paragraph: where it begins
+    paragraphs: dict[str, dict[str, int]] = {}  # article -> paragraph -> its first character
     for row in rows:
         starts = paragraphs.setdefault(row["article"], {})
         if row["context"] not in starts:
@@ -95,7 +95,7 @@ def _make_rows(
 
 
 def _invent_words(generator: np.random.Generator) -> NDArray[np.str_]:
-    """Words of one to four syllables in Devanagari letters."""
+    """Invent words of one to four syllables in Devanagari letters."""
     letters = [chr(0x0915 + i) for i in range(32)]
     vowels = ["", *(chr(0x093E + i) for i in range(7))]
     syllables = np.array([letter + vowel for letter in letters for vowel in vowels])

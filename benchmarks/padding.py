@@ -1,7 +1,8 @@
 """Row 4: share of padding among the tokens of winner_119's batches, its stages kept in order.
 
-Made corpora with the lengths, and a twentieth of the rows, of the real ones; the recipe is the real
-one. The standard pads every window to max_length, or batches in random order to their longest.
+The corpora are generated, with the lengths of the real ones and a twentieth of their rows; the
+recipe is the real one. The standard pads every window to max_length, or in random order each batch
+to its longest window.
 
     python benchmarks/padding.py
 """
@@ -25,7 +26,7 @@ from chaii.recipe.token_store import TokenStore, open_store
 
 CONF = Path(__file__).parents[1] / "conf"
 BATCH_SIZES = (8, 32)
-SHARE = 20  # one in so many rows
+SHARE = 20  # every 20th row
 CORPORA = {  # contexts, median tokens of one, their spread, questions of one
     "tydi_primary": (11_700, 4300, 0.6, 1),
     "squad": (18_900, 150, 0.35, 5),
@@ -37,14 +38,14 @@ CORPORA = {  # contexts, median tokens of one, their spread, questions of one
 
 
 def read_recipe() -> RecipeConfig:
-    """The recipe of winner_119."""
+    """Read the recipe of winner_119."""
     register_schemas()
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         return check_train(compose("train", ["experiment=winner_119"])).recipe
 
 
 def make_stores(folder: Path, *, share: int = SHARE) -> dict[str, TokenStore]:
-    """A token store of each corpus, of one in `share` of its rows."""
+    """Make a token store of each corpus with one row in `share`."""
     tokenizer, stores = make_tokenizer(), {}
     for seed, (name, (contexts, words, spread, questions)) in enumerate(CORPORA.items()):
         counts = {"words": words, "spread": spread, "questions": questions}
@@ -56,20 +57,20 @@ def make_stores(folder: Path, *, share: int = SHARE) -> dict[str, TokenStore]:
 def plan_windows(
     recipe: RecipeConfig, stores: dict[str, TokenStore], *, batch_size: int
 ) -> pd.DataFrame:
-    """The plan, whose stages follow one another.
+    """Make the plan.
 
     Raises:
-        ValueError: they do not.
+        ValueError: Its stages are not in order.
     """
     rows = {name: np.arange(len(store)) for name, store in stores.items()}
     plan = make_plan(recipe, stores, rows=rows, batch_size=batch_size, seed=2021)
     if (np.diff(plan["stage"]) < 0).any():
-        raise ValueError("a window stands before one of an earlier stage")
+        raise ValueError("a window comes before one of an earlier stage")
     return plan
 
 
 def compare_padding(recipe: RecipeConfig, plan: pd.DataFrame, *, batch_size: int) -> Line:
-    """The line of one batch size."""
+    """Compare the padding at one batch size."""
     length, stage = plan["length"].to_numpy(), plan["stage"].to_numpy()
     longest = [max(part.max_length for part in stage.sources) for stage in recipe.stages]
     full = 1 - length.sum() / np.array(longest)[stage].sum()
@@ -82,7 +83,7 @@ def compare_padding(recipe: RecipeConfig, plan: pd.DataFrame, *, batch_size: int
         f"winner_119, batch {batch_size}",
         f"{ours:.2f} %",
         f"{full:.1%} to max_length; {random:.1%} to the longest, in random order; "
-        f"{by_stage:.1%} so inside each stage",
+        f"{by_stage:.1%} in random order inside each stage",
         ours,
         unit="%",
         at_most=3,

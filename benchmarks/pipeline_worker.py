@@ -1,8 +1,8 @@
 """The question-answering pipeline of transformers 4.57, in an interpreter of its own.
 
-Reads orders from its standard input, a line of JSON each, and answers with a line of JSON:
-``{"logits": path}`` writes the windows and logits of the questions there; ``{"batch_size": n}``
-answers all questions, one a call where n is 0, and tells the seconds that took.
+Requests and replies are lines of JSON on standard input and output. ``{"logits": path}`` writes the
+windows and logits of the questions to a file. ``{"batch_size": n}`` answers all questions, one per
+call if n is 0, and replies with the answers and the seconds.
 
     venv457/bin/python benchmarks/pipeline_worker.py model.folder questions.json threads
 """
@@ -18,7 +18,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 
 
 def answer_all(ask, rows, options, batch_size):
-    """Answers as the documentation has it: a question a call, or all in one with a batch size."""
+    """Answer as the documentation shows: one question per call, or all with a batch size."""
     if not batch_size:
         return [ask(question=row["question"], context=row["context"], **options) for row in rows]
     questions, contexts = ([row[name] for row in rows] for name in ("question", "context"))
@@ -26,7 +26,7 @@ def answer_all(ask, rows, options, batch_size):
 
 
 def write_logits(ask, rows, options, path):
-    """Input ids and logits of every window, one by one."""
+    """Write input ids and logits of every window, computed one by one."""
     arrays = {}
     lengths = {name: options[name] for name in ("max_seq_len", "doc_stride")}
     with torch.inference_mode():
@@ -43,7 +43,7 @@ def write_logits(ask, rows, options, path):
 
 
 def main():
-    """Serve until the input ends."""
+    """Reply to requests until the input ends."""
     folder, questions, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
     rows, options = json.loads(Path(questions).read_text(encoding="utf-8"))
@@ -51,13 +51,13 @@ def main():
     model = AutoModelForQuestionAnswering.from_pretrained(folder)
     ask = pipeline("question-answering", model=model, tokenizer=tokenizer)
     for line in sys.stdin:
-        order = json.loads(line)
-        if "logits" in order:
-            write_logits(ask, rows, options, order["logits"])
+        request = json.loads(line)
+        if "logits" in request:
+            write_logits(ask, rows, options, request["logits"])
             reply = {}
         else:
             began = time.perf_counter()
-            answers = answer_all(ask, rows, options, order["batch_size"])
+            answers = answer_all(ask, rows, options, request["batch_size"])
             seconds = time.perf_counter() - began
             reply = {"seconds": seconds, "answers": [[a["start"], a["end"]] for a in answers]}
         print(json.dumps(reply), flush=True)

@@ -1,7 +1,7 @@
-"""Row 7: what faster number formats cost in Jaccard, on real questions and a fine-tuned model.
+"""Row 7: the Jaccard that faster number formats cost, on real questions and a trained model.
 
 Needs CHAII_DATA and the finished run english_minilm (`scripts/train.py experiment=english_minilm`,
-hours on a CPU); without them it measures nothing.
+about 20 minutes on a CPU). Without them it measures nothing.
 
     python benchmarks/precision.py
 """
@@ -27,33 +27,33 @@ RUN = RunFolder(Path("data/runs"), "english_minilm", "0")
 
 
 def score(config: TrainConfig, precision: Precision, *, limit: int | None) -> tuple[float, float]:
-    """Jaccard of the run's model on XQuAD-en, and the seconds its answers took."""
+    """Return the Jaccard of the run's model on XQuAD-en, and the seconds of its prediction."""
     path = f"{os.environ['CHAII_DATA']}/xquad/xquad.en.json"
     corpus = CorpusConfig(CorpusFormat.squad_json, path, language="english", max_examples=limit)
     trainer = dataclasses.replace(config.trainer, precision=precision)
     tokenizer = AutoTokenizer.from_pretrained(RUN.model)
     examples, _ = read_corpus("xquad_en", corpus)
-    judge = Evaluator(dataclasses.replace(config, trainer=trainer), examples, tokenizer)
+    evaluator = Evaluator(dataclasses.replace(config, trainer=trainer), examples, tokenizer)
     model = AutoModelForQuestionAnswering.from_pretrained(RUN.model)
     began = time.perf_counter()
-    jaccard = judge.score(model)["jaccard"]
+    jaccard = evaluator.score(model)["jaccard"]
     return jaccard, time.perf_counter() - began
 
 
 def main() -> None:
-    """A line for each format."""
+    """Measure each format."""
     quick = parse_arguments(__doc__).quick
     if "CHAII_DATA" not in os.environ or not RUN.is_finished:
-        print(f"{RUN.path} and CHAII_DATA: one is missing, nothing is measured")
+        print(f"{RUN.path} or CHAII_DATA is missing: nothing is measured")
         return
     config = check_train(RUN.read_config())
     limit = 20 if quick else None
-    exact, slow = score(config, Precision.fp32, max_examples=limit)
+    exact, slow = score(config, Precision.fp32, limit=limit)
     lines = []
     for precision in (Precision.bf16, Precision.int8):
-        jaccard, seconds = score(config, precision, max_examples=limit)
-        told = f"{jaccard:.4f} in {seconds:.3g} s", f"fp32: {exact:.4f} in {slow:.3g} s"
-        lines.append(Line(f"Jaccard by {precision.value}", *told, jaccard - exact, unit="Jaccard"))
+        jaccard, seconds = score(config, precision, limit=limit)
+        texts = f"{jaccard:.4f} in {seconds:.3g} s", f"fp32: {exact:.4f} in {slow:.3g} s"
+        lines.append(Line(f"Jaccard by {precision.value}", *texts, jaccard - exact, unit="Jaccard"))
     note = f"{limit or 1190} questions of XQuAD-en"
     lines = [dataclasses.replace(line, note=note) for line in lines]
     report(7, "Cost of number formats", lines, name="precision", quick=quick)

@@ -1,7 +1,7 @@
 """Row 1: from texts to the windows of three lengths, labelled, negatives sampled.
 
-Ours is ready to train: batches are assembled from the token store by the loader, whose speed is
-`feeding.py`'s business. The standard is `datasets.map` with overflowing tokens, nothing cached.
+Our windows are ready to train on: the loader assembles batches from the token store, and
+`feeding.py` measures its speed. The standard is `datasets.map` with overflowing tokens, uncached.
 
     python benchmarks/prepare.py
 """
@@ -30,14 +30,14 @@ from chaii.recipe.windows import finished_input, slide
 
 LENGTHS = ((256, 128), (384, 192), (448, 192))  # max_length, doc_stride
 NEGATIVES = 0.1  # share that is kept
-COLD = {"documents": 5.0, "shared contexts": 60.0}  # marks
+COLD = {"documents": 5.0, "shared contexts": 60.0}  # goals
 WARM = 200.0
 
 
 def prepare_ours(
     examples: Dataset, tokenizer: Any, folder: Path
 ) -> tuple[TokenStore, list[pd.DataFrame]]:
-    """Token store and the windows of each length."""
+    """Return the token store and the windows of each length."""
     store = open_store(examples, tokenizer, folder)
     generator = np.random.default_rng(2021)
     windows = [
@@ -47,25 +47,25 @@ def prepare_ours(
 
 
 def prepare_cold(examples: Dataset, tokenizer: Any, folder: Path) -> None:
-    """As `prepare_ours`, with no token store there."""
+    """Prepare as `prepare_ours` does, without an existing token store."""
     shutil.rmtree(folder, ignore_errors=True)
     prepare_ours(examples, tokenizer, folder)
 
 
 def prepare_standard(examples: Dataset, tokenizer: Any, **options: Any) -> list[Dataset]:
-    """A data set of each length."""
+    """Return one data set per length."""
     generator = np.random.default_rng(2021)
     parts = [
         map_windows(examples, tokenizer, max_length=length, doc_stride=doc_stride, **options)
         for length, doc_stride in LENGTHS
     ]
-    # a map by several processes leaves the tokenizer on one core, in this process and for good
+    # datasets.map with several processes turns the tokenizer's threads off for this process
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     return [drop_negatives(part, share=NEGATIVES, generator=generator) for part in parts]
 
 
 def pass_over(examples: Dataset, tokenizer: Any) -> None:
-    """One pass of the tokenizer over the distinct texts: less cannot be done."""
+    """Tokenise every distinct text once: the least that any way has to do."""
     texts = list(dict.fromkeys([*examples["question"], *examples["context"]]))
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
@@ -73,10 +73,10 @@ def pass_over(examples: Dataset, tokenizer: Any) -> None:
 
 
 def check_equal(examples: Dataset, tokenizer: Any, folder: Path) -> int:
-    """Number of windows, which are the same both ways: token ids and labels.
+    """Return the number of windows; their token ids and labels are equal both ways.
 
     Raises:
-        ValueError: they are not.
+        ValueError: A window differs.
     """
     store, windows = prepare_ours(examples, tokenizer, folder)
     standard = prepare_standard(examples, tokenizer)
@@ -92,7 +92,7 @@ def check_equal(examples: Dataset, tokenizer: Any, folder: Path) -> int:
 
 
 def measure(data: str, examples: Dataset, tokenizer: Any, *, pairs: int) -> list[Line]:
-    """Lines of one corpus."""
+    """Measure one corpus."""
     with tempfile.TemporaryDirectory() as name:
         examples, folder = reopen(examples, Path(name) / "examples"), Path(name) / "tokens"
         windows = check_equal(examples, tokenizer, folder)
@@ -103,26 +103,26 @@ def measure(data: str, examples: Dataset, tokenizer: Any, *, pairs: int) -> list
         cold_seconds, warm_seconds, *others = alternate(*ways, pairs=pairs)
         limited, limit = alternate(ours, partial(pass_over, examples, tokenizer), pairs=pairs)
     mark = next(mark for shape, mark in COLD.items() if shape in data)
-    note = f"{len(examples)} questions, {windows:,} windows of three lengths left, equal"
+    note = f"{len(examples)} questions, {windows:,} windows of three lengths, equal both ways"
     lines = [
         compare(
             f"{data}, cold, against one pass of the tokenizer",
             *(limited, limit),
             inverse=True,
             at_most=1.3,
-            note=f"{note}; the pass is the limit",
+            note=f"{note}; the pass is a lower bound",
         )
     ]
     for processes, seconds in enumerate(others, start=1):
-        told = f"map with num_proc={processes}"
+        way = f"map with num_proc={processes}"
         most = statistics.median(seconds) / statistics.median(limit)
         cold = {"at_least": mark, "note": f"{note}; the pass alone would be {most:.1f}x"}
         lines += [
-            compare(f"{data}, cold, {told}", cold_seconds, seconds, **cold),
+            compare(f"{data}, cold, {way}", cold_seconds, seconds, **cold),
             compare(
-                *(f"{data}, warm store, {told}", warm_seconds, seconds),
+                *(f"{data}, warm store, {way}", warm_seconds, seconds),
                 at_least=WARM,
-                note="the other way has no warm store: a new draw of negatives maps anew",
+                note="datasets.map starts again for a new draw of negatives",
             ),
         ]
     return lines

@@ -1,6 +1,6 @@
 """Row 2: disk and memory of the prepared recipe, and its time up to a million windows.
 
-The recipe cuts every context into windows of three lengths and keeps them all. Beside it stands
+The recipe cuts every context into windows of three lengths and keeps them all. It is compared with
 what `datasets.map` writes for the same windows, without padding and without offsets.
 
     python benchmarks/scale.py
@@ -33,12 +33,12 @@ RECIPE = RecipeConfig(
     ]
 )
 WORDS = 4300  # median tokens of a context
-# contexts of 4 questions each: about so many windows
+# contexts of 4 questions each: windows, about
 SIZES = {28: 10_000, 280: 100_000, 2_800: 1_000_000}
 
 
 def write_ours(examples: Dataset, folder: Path) -> tuple[int, int]:
-    """Windows of the recipe, and the bytes of its token store and plan."""
+    """Return the number of windows, and the bytes of token store and plan."""
     store = open_store(examples, make_tokenizer(), folder)
     rows = {"made": np.arange(len(store))}
     plan = make_plan(RECIPE, {"made": store}, rows=rows, batch_size=8, seed=2021)
@@ -47,7 +47,7 @@ def write_ours(examples: Dataset, folder: Path) -> tuple[int, int]:
 
 
 def write_standard(examples: Dataset, folder: Path) -> tuple[int, int]:
-    """As `write_ours`, by `datasets.map`."""
+    """Return the same for `datasets.map`."""
     windows = 0
     for length, doc_stride in LENGTHS:
         cache = str(folder / f"{length}.arrow")
@@ -57,15 +57,15 @@ def write_standard(examples: Dataset, folder: Path) -> tuple[int, int]:
 
 
 def count_bytes(folder: Path) -> int:
-    """Bytes of all files under a folder."""
+    """Count the bytes of all files under a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def compare_disk(what: str, contexts: int, questions: int) -> Line:
-    """The line of disk space of one corpus.
+    """Compare the disk space of one corpus.
 
     Raises:
-        ValueError: the two ways made different numbers of windows.
+        ValueError: The two ways made different numbers of windows.
     """
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
@@ -82,13 +82,13 @@ def compare_disk(what: str, contexts: int, questions: int) -> Line:
         f"{standard / 2**20:.1f} MiB",
         standard / ours,
         at_least=20,
-        note=f"{windows:,} windows; ours is 12 bytes a token, stored once; theirs 5 bytes a token, "
-        "about 6 times a context, and once more for each further question",
+        note=f"{windows:,} windows; ours stores 12 bytes per token, once; datasets.map 5 bytes "
+        "per token, about 6 times per context, and again for each further question",
     )
 
 
 def measure_recipe(file: Path, folder: Path) -> dict[str, float]:
-    """Seconds, windows and MiB from a corpus on disk to the plan on disk."""
+    """Measure seconds, windows and MiB from a corpus on disk to the plan on disk."""
     with watch_memory() as peak:
         began, work_began = time.perf_counter(), time.process_time()
         windows, _ = write_ours(Dataset.from_file(str(file)), folder)
@@ -98,7 +98,7 @@ def measure_recipe(file: Path, folder: Path) -> dict[str, float]:
 
 @contextmanager
 def watch_memory() -> Iterator[list[float]]:
-    """Collects MiB that no file stands behind: a mapped file's pages can be dropped at any time."""
+    """Collect the MiB of memory that is not of mapped files, whose pages the system may drop."""
     seen, done = [read_memory("RssAnon")], threading.Event()
 
     def watch() -> None:
@@ -115,7 +115,7 @@ def watch_memory() -> Iterator[list[float]]:
 
 
 def measure_scale() -> list[Line]:
-    """A line for each size, from cold and from a warm store."""
+    """Measure each size, from a cold and from a warm store."""
     lines, first = [], None
     for contexts, size in SIZES.items():
         with tempfile.TemporaryDirectory() as name:
@@ -128,16 +128,15 @@ def measure_scale() -> list[Line]:
             warm, warm_peak = in_fresh_process(measure_recipe, file, tokens)
         rate = 1e6 * cold["work"] / cold["windows"]
         first = first or rate
-        told = f"{cold['seconds']:.1f} s cold, {warm['seconds']:.1f} s warm"
-        fields = {"note": f"{cold['windows']:,} windows; {rate:.0f} µs of CPU a window from cold"}
-        lines.append(
-            Line(f"time to {size:,} windows", told, "", rate / first, at_most=1.2, **fields)
-        )
+        texts = f"{cold['seconds']:.1f} s cold, {warm['seconds']:.1f} s warm"
+        note = f"{cold['windows']:,} windows; {rate:.0f} µs of CPU time per window, cold"
+        fields = {"at_most": 1.2, "note": note}
+        lines.append(Line(f"time to {size:,} windows", texts, "", rate / first, **fields))
         note = f"with the pages of mapped files: {cold_peak:.0f} cold, {warm_peak:.0f} warm"
-        told = f"{cold['anonymous']:.0f} MiB cold, {warm['anonymous']:.0f} MiB warm"
+        texts = f"{cold['anonymous']:.0f} MiB cold, {warm['anonymous']:.0f} MiB warm"
         peak = max(cold["anonymous"], warm["anonymous"])
         fields = {"unit": "MiB", "at_most": 1536, "note": note}
-        lines.append(Line(f"peak memory of {size:,} windows", told, "", peak, **fields))
+        lines.append(Line(f"peak memory of {size:,} windows", texts, "", peak, **fields))
     return lines
 
 
@@ -146,8 +145,8 @@ def main() -> None:
     datasets.disable_caching()
     datasets.disable_progress_bars()
     lines = [
-        compare_disk("a question a context", 3 if quick else 60, 1),
-        compare_disk("25 questions a context", 1 if quick else 6, 25),
+        compare_disk("one question per context", 3 if quick else 60, 1),
+        compare_disk("25 questions per context", 1 if quick else 6, 25),
     ]
     if not quick:
         lines += measure_scale()

@@ -22,10 +22,11 @@ def choose_answers(
     *,
     max_tokens: int,
 ) -> dict[str, dict[str, Any]]:
-    """Best answer of each example by its id: text, probability, score, start_char, end_char.
+    """Return the best answer of each example by its id.
 
-    `features` has a row a window: ``example`` and ``offset_mapping``, null outside the context; the
-    logits are ``(windows, tokens)``.
+    An answer has text, probability, score, start_char and end_char. `features` has one row per
+    window: ``example`` and ``offset_mapping``, null outside the context. The logits are
+    ``(windows, tokens)``.
     """
     windows_of = defaultdict(list)
     for window, example in enumerate(features["example"]):
@@ -53,7 +54,7 @@ def list_spans(
     offsets: list[list[int] | None],
     max_tokens: int,
 ) -> list[dict[str, Any]]:
-    """Legal spans of one window among its `N_BEST` starts and ends."""
+    """List the legal spans of one window among its `N_BEST` starts and ends."""
     spans = []
     starts = np.argsort(start_logits)[-1 : -N_BEST - 1 : -1].tolist()
     ends = np.argsort(end_logits)[-1 : -N_BEST - 1 : -1].tolist()

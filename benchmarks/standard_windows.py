@@ -12,11 +12,11 @@ from datasets import Dataset
 def map_windows(
     examples: Dataset, tokenizer: Any, *, max_length: int, doc_stride: int, **options: Any
 ) -> Dataset:
-    """Every window of every example, a row each, with token ids and labels.
+    """Cut every window of every example: one row per window, with token ids and labels.
 
     `options` go to `Dataset.map`; ``padding`` goes to the tokenizer.
     """
-    padding = options.pop("padding", False)  # the collator pads: the faster habit of the two
+    padding = options.pop("padding", False)  # the collator pads, which is faster
     return examples.map(
         cut_windows,
         fn_kwargs={
@@ -35,7 +35,7 @@ def map_windows(
 def cut_windows(
     batch: dict[str, list[Any]], *, tokenizer: Any, max_length: int, doc_stride: int, padding: Any
 ) -> dict[str, Any]:
-    """Tokenise a batch and label its windows; one without the answer points at [CLS]."""
+    """Tokenise a batch and label its windows; a window without the answer points at [CLS]."""
     windows = tokenizer(
         [question.lstrip() for question in batch["question"]],
         batch["context"],
@@ -63,7 +63,7 @@ def cut_windows(
 def find_answer(
     offsets: list[tuple[int, int]], parts: list[int | None], start_char: int, end_char: int
 ) -> tuple[int | None, int | None]:
-    """First and last token of an answer in a window, by walking inwards from its two ends."""
+    """Find the first and last token of an answer in a window, from its two ends inwards."""
     first = parts.index(1)
     last = len(parts) - 1
     while parts[last] != 1:
@@ -79,7 +79,7 @@ def find_answer(
 
 
 def drop_negatives(windows: Dataset, *, share: float, generator: np.random.Generator) -> Dataset:
-    """Leave `share` of the windows without the answer, drawn at random."""
+    """Keep `share` of the windows without the answer, drawn at random."""
     negative = np.flatnonzero(np.array(windows["start_positions"]) == 0)
     dropped = len(negative) - round(share * len(negative))
     gone = generator.choice(negative, size=dropped, replace=False)
@@ -87,6 +87,6 @@ def drop_negatives(windows: Dataset, *, share: float, generator: np.random.Gener
 
 
 def reopen(examples: Dataset, folder: Path) -> Dataset:
-    """The examples from disk, as a script that has loaded a data set finds them."""
+    """Save the examples and load them memory-mapped, as a script has them."""
     examples.save_to_disk(folder)
     return Dataset.load_from_disk(folder)

@@ -1,4 +1,4 @@
-"""Row 9: how long scripts/train.py takes to show its help, and to name a wrong setting.
+"""Row 9: the seconds of scripts/train.py to its help, and to the error of a wrong setting.
 
 python benchmarks/startup.py
 """
@@ -11,26 +11,26 @@ import sys
 import time
 from pathlib import Path
 
-from measure import Line, parse_arguments, report, tell
+from measure import Line, format_range, parse_arguments, report
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "train.py"
-CASES = {  # arguments, exit status, what must be told, most seconds
+CASES = {  # arguments, exit status, text of the output, most seconds
     "help": (["--help"], 0, "backbone", 2.0),
     "a wrong value": (["fold=99"], 1, "fold=99", 3.0),
     "a wrong key": (["trainer.batch_sizes=4"], 1, "batch_sizes", 3.0),
 }
 
 
-def run_script(arguments: list[str], status: int, told: str) -> float:
-    """Seconds until the script ends.
+def run_script(arguments: list[str], status: int, text: str) -> float:
+    """Return the seconds until the script ends.
 
     Raises:
-        ValueError: it ended otherwise than it should.
+        ValueError: It ended with another status or without the text.
     """
     began = time.perf_counter()
     done = subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True)
     seconds = time.perf_counter() - began
-    if done.returncode != status or told not in done.stdout + done.stderr:
+    if done.returncode != status or text not in done.stdout + done.stderr:
         raise ValueError(f"train.py {' '.join(arguments)} ended with {done.returncode}")
     return seconds
 
@@ -38,12 +38,12 @@ def run_script(arguments: list[str], status: int, told: str) -> float:
 def main() -> None:
     quick = parse_arguments(__doc__).quick
     lines = []
-    for what, (arguments, status, told, most) in CASES.items():
-        seconds = [run_script(arguments, status, told) for _ in range(1 if quick else 5)]
+    for what, (arguments, status, text, most) in CASES.items():
+        seconds = [run_script(arguments, status, text) for _ in range(1 if quick else 5)]
         middle = statistics.median(seconds)
         note = f"`train.py {' '.join(arguments)}`"
         fields = {"unit": "s", "at_most": most, "samples": {"ours": seconds}, "note": note}
-        lines.append(Line(what, tell(seconds), "", middle, **fields))
+        lines.append(Line(what, format_range(seconds), "", middle, **fields))
     report(9, "Start-up", lines, name="startup", quick=quick)
 
 

@@ -1,7 +1,8 @@
-"""Row 5: real windows trained a second, against the standard script, on a CPU.
+"""Row 5: windows per second in training, against the standard script, on a CPU.
 
-Real MiniLM weights under a fresh head; SQuAD questions if CHAII_DATA names a folder that has them,
-else made ones; and made documents long enough that nearly all windows are full.
+The model has real MiniLM weights under a fresh head. The questions are those of SQuAD if CHAII_DATA
+names a folder that has them, else generated. Generated documents are so long that nearly all
+windows are full.
 
     python benchmarks/train.py
 """
@@ -19,7 +20,7 @@ from measure import Line, compare, parse_arguments, report
 from minilm import find_minilm, load_minilm
 from train_ways import (
     Work,
-    alternate_told,
+    alternate_reported,
     check_loss,
     prepare_work,
     share_padded,
@@ -36,7 +37,7 @@ SIZE = {"max_length": 384, "doc_stride": 128}  # the standard script's defaults
 
 
 def read_squad(rows: int) -> tuple[str, Dataset]:
-    """What it is, and examples."""
+    """Return the name of the corpus and its examples."""
     folder = os.environ.get("CHAII_DATA")
     if not folder:
         return "made paragraphs", make_examples(rows, words=40, spread=0.4)
@@ -46,10 +47,10 @@ def read_squad(rows: int) -> tuple[str, Dataset]:
 
 
 def measure_paragraphs(name: str, work: Work, *, pairs: int) -> list[Line]:
-    """Lines of short contexts: both standard ways, both settings of the attention's dropout."""
+    """Measure short contexts: both standard ways, with and without attention dropout."""
     fast, usual = (load_minilm(attention_probs_dropout_prob=rate) for rate in (0.0, 0.1))
     difference = check_loss(work, fast)
-    ours, ours_usual, padded, dynamic = alternate_told(
+    ours, ours_usual, padded, dynamic = alternate_reported(
         partial(train_ours, work, fast),
         partial(train_ours, work, usual),
         partial(train_standard, work, usual, padded=True),
@@ -67,31 +68,31 @@ def measure_paragraphs(name: str, work: Work, *, pairs: int) -> list[Line]:
         f"{reached:.0f} of the {peak:.0f} GFLOP/s of a large product ({reached / peak:.0%}); "
         f"torch.matmul itself reaches {mkl:.0f}"
     )
-    told = "attention dropout 0 as our conf has it, theirs .1"
+    dropout = "attention dropout 0 as in conf/, theirs .1"
     return [
-        compare(f"padding to 384; {told}", ours, padded, at_least=2, note=note),
-        compare(f"dynamic padding; {told}", ours, dynamic, at_least=1.25, note=limit),
+        compare(f"padding to 384; {dropout}", ours, padded, at_least=2, note=note),
+        compare(f"dynamic padding; {dropout}", ours, dynamic, at_least=1.25, note=limit),
         compare("padding to 384; dropout .1 both", ours_usual, padded),
         compare("dynamic padding; dropout .1 both", ours_usual, dynamic),
     ]
 
 
 def measure_documents(work: Work, *, pairs: int) -> list[Line]:
-    """Lines of long contexts, as winner_119's are: there is next to nothing to pad."""
+    """Measure long contexts, as those of winner_119: there is almost no padding."""
     fast, usual = (load_minilm(attention_probs_dropout_prob=rate) for rate in (0.0, 0.1))
-    ours, dynamic = alternate_told(
+    ours, dynamic = alternate_reported(
         partial(train_ours, work, fast),
         partial(train_standard, work, usual, padded=False),
         pairs=pairs,
     )
-    note = f"made documents as winner_119's, {len(work.plan)} windows"
+    note = f"generated documents as long as those of winner_119, {len(work.plan)} windows"
     return [
         compare("full windows, dynamic padding; dropout 0, theirs .1", ours, dynamic, note=note)
     ]
 
 
 def main() -> None:
-    """All lines."""
+    """Measure all lines."""
     quick = parse_arguments(__doc__).quick
     tokenizer = AutoTokenizer.from_pretrained(find_minilm())
     trainer = TrainerConfig(per_device_train_batch_size=4 if quick else 16)

@@ -1,6 +1,6 @@
-"""Row 5 on a GPU: windows trained a second at XLM-R large's size in bf16, against both paddings.
+"""Row 5 on a GPU: windows per second in training at XLM-R large's size in bf16.
 
-Made paragraphs of SQuAD's lengths and made documents. No network and no data are needed.
+Paragraphs of SQuAD's lengths and long documents, all generated: no network and no data are needed.
 
     python benchmarks/train_gpu.py
 """
@@ -18,7 +18,7 @@ from matmul import count_flops, measure_peak
 from measure import Line, compare, parse_arguments, report
 from train_ways import (
     Work,
-    alternate_told,
+    alternate_reported,
     check_loss,
     prepare_work,
     share_padded,
@@ -32,11 +32,11 @@ SIZE = {"max_length": 384, "doc_stride": 128}
 
 
 def measure(name: str, work: Work, *, pairs: int, marks: dict[str, float]) -> list[Line]:
-    """Lines of one corpus, with the share of the peak that real tokens reach."""
+    """Measure one corpus, with the share of the peak that real tokens reach."""
     model = build_large(tiny=work.batch_size < 8)
     difference = check_loss(work, model)
-    train_ours(work, model)  # kernels are chosen and loaded once
-    ours, padded, dynamic = alternate_told(
+    train_ours(work, model)  # kernels are chosen and loaded in the first run
+    ours, padded, dynamic = alternate_reported(
         partial(train_ours, work, model),
         partial(train_standard, work, model, padded=True),
         partial(train_standard, work, model, padded=False),
@@ -49,12 +49,12 @@ def measure(name: str, work: Work, *, pairs: int, marks: dict[str, float]) -> li
     return [
         compare(f"{name}, padding to 384", ours, padded, at_least=marks.get("padded"), note=note),
         compare(f"{name}, dynamic padding", ours, dynamic, at_least=marks.get("dynamic")),
-        _tell_reached(name, work, model, ours),
+        _compare_to_peak(name, work, model, ours),
     ]
 
 
-def _tell_reached(name: str, work: Work, model: Any, seconds: list[float]) -> Line:
-    """Share of the peak: arithmetic of real tokens alone, in the median run."""
+def _compare_to_peak(name: str, work: Work, model: Any, seconds: list[float]) -> Line:
+    """Return the share of the peak that the arithmetic of real tokens reaches."""
     device = model.device.type
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     peak = measure_peak(device=device, dtype=dtype) / 1e3
@@ -71,7 +71,7 @@ def _tell_reached(name: str, work: Work, model: Any, seconds: list[float]) -> Li
 
 
 def make_work(examples: Dataset, *, batches: int, quick: bool) -> Work:
-    """Windows in batches of an 80 GB card."""
+    """Prepare windows in batches for an 80 GB card."""
     trainer = TrainerConfig(
         per_device_train_batch_size=4 if quick else 32,
         precision=Precision.fp32 if quick else Precision.bf16,
@@ -81,7 +81,7 @@ def make_work(examples: Dataset, *, batches: int, quick: bool) -> Work:
 
 
 def main() -> None:
-    """All lines."""
+    """Measure all lines."""
     quick = parse_arguments(__doc__).quick
     need_gpu(quick=quick)
     pairs = 1 if quick else 5

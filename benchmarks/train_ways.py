@@ -47,18 +47,18 @@ COLUMNS = ["input_ids", "token_type_ids", "attention_mask", "start_positions", "
 
 @dataclass(frozen=True)
 class Work:
-    """The same windows in the hands of each way."""
+    """The same windows in the form that each way needs."""
 
     plan: pd.DataFrame
     store: TokenStore
     padded: Dataset  # to max_length
-    dynamic: Dataset  # not yet
+    dynamic: Dataset  # not padded yet
     tokenizer: Any
     trainer: TrainerConfig
 
     @property
     def batch_size(self) -> int:
-        """Windows of a step."""
+        """Windows per step."""
         return self.trainer.per_device_train_batch_size
 
 
@@ -71,10 +71,10 @@ def prepare_work(
     batches: int,
     trainer: TrainerConfig,
 ) -> Work:
-    """Batches drawn at random from the plan of all windows; the other ways get their windows.
+    """Draw batches at random from the plan of all windows; give the other ways the same windows.
 
     Raises:
-        ValueError: the other ways' windows or labels are not the same.
+        ValueError: Windows or labels of the other ways differ.
     """
     size = {"max_length": max_length, "doc_stride": doc_stride}
     store = _open_store(examples, tokenizer)
@@ -107,10 +107,10 @@ def prepare_work(
 
 
 def check_loss(work: Work, model: Any) -> float:
-    """Difference of our loss to the library's own, on windows of one length: none is padded.
+    """Return the difference between our loss and that of transformers, without padding.
 
     Raises:
-        ValueError: it is more than 1e-4.
+        ValueError: It is more than 1e-4.
     """
     lengths = work.plan["length"]
     rows = np.flatnonzero(lengths == lengths.mode()[0])[:8]
@@ -129,7 +129,7 @@ def check_loss(work: Work, model: Any) -> float:
 
 
 def train_ours(work: Work, model: Any) -> float:
-    """Seconds of one epoch in the plan's order."""
+    """Return the seconds of one epoch in the plan's order."""
     trainer = work.trainer
     backbone = BackboneConfig(name="made", learning_rate=1e-4, effective_batch_size=work.batch_size)
     with tempfile.TemporaryDirectory() as folder:
@@ -155,7 +155,7 @@ def train_ours(work: Work, model: Any) -> float:
 
 
 def train_standard(work: Work, model: Any, *, padded: bool) -> float:
-    """Seconds of one epoch in random order by the library's Trainer and its defaults."""
+    """Return the seconds of one epoch in random order by transformers' Trainer."""
     pad = DataCollatorWithPadding(work.tokenizer, pad_to_multiple_of=padding_step())
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -182,19 +182,19 @@ def train_standard(work: Work, model: Any, *, padded: bool) -> float:
 
 
 def share_padded(work: Work) -> float:
-    """Share of padding in our batches."""
+    """Return the share of padding in our batches."""
     lengths = work.plan["length"].to_numpy().reshape(-1, work.batch_size)
     return float(1 - lengths.sum() / (lengths.max(axis=1) * work.batch_size).sum())
 
 
-def alternate_told(*ways: Any, pairs: int) -> list[list[float]]:
-    """As `measure.alternate`, with the seconds that each way itself tells: of its steps alone."""
-    told: list[list[float]] = [[] for _ in ways]
+def alternate_reported(*ways: Any, pairs: int) -> list[list[float]]:
+    """Run the ways in turns as `alternate` does, but return the seconds that each way returns."""
+    reported: list[list[float]] = [[] for _ in ways]
     alternate(
-        *(partial(_keep, way, seconds) for way, seconds in zip(ways, told, strict=True)),
+        *(partial(_keep, way, seconds) for way, seconds in zip(ways, reported, strict=True)),
         pairs=pairs,
     )
-    return told
+    return reported
 
 
 def _run(loop: Trainer) -> float:
@@ -203,7 +203,7 @@ def _run(loop: Trainer) -> float:
 
 
 def _open_store(examples: Dataset, tokenizer: Any) -> TokenStore:
-    """A token store in memory: its folder goes away."""
+    """Open a token store and keep it in memory."""
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(examples, tokenizer, Path(folder))
         arrays = {name: np.array(getattr(store, name)) for name in ("input_ids", "offsets")}
@@ -211,7 +211,7 @@ def _open_store(examples: Dataset, tokenizer: Any) -> TokenStore:
 
 
 def _check_windows(work: Work) -> None:
-    """That each way's windows and labels are the same."""
+    """Check that windows and labels of all ways are equal."""
     rows = zip(work.plan.itertuples(), work.dynamic, work.padded, strict=True)
     for window, dynamic, padded in rows:
         ids = finished_input(work.store, window)[0].tolist()

@@ -43,13 +43,13 @@ def test_other_batches_are_refused(load, corpora, tmp_path, monkeypatch):
 def test_decoded_answers_are_no_worse_than_the_standard_ones(load):
     decode = load("decode")
     case = decode.make_case(120)
-    assert decode.check_no_worse(case, decode.lay_out_standard(case)) > 0.5
+    assert decode.check_no_worse(case, decode.pad_standard(case)) > 0.5
 
 
 def test_worse_answers_are_refused(load):
     decode = load("decode")
     case = decode.make_case(30)
-    standard = decode.lay_out_standard(case)
+    standard = decode.pad_standard(case)
     standard["start_logits"] += 5
     with pytest.raises(ValueError, match="answers are worse"):
         decode.check_no_worse(case, standard)
@@ -112,6 +112,8 @@ def test_the_table_is_written_from_the_results(load, tmp_path, monkeypatch):
     assert text.endswith("tail\n")
     assert "old" not in text
     assert "Padding" not in text
-    row = next(row for row in text.splitlines() if "Feeding" in row)
-    cells = ["3 Feeding", "a way", "1 s", "9 s", "9x", "at least 10x: **not met**", "the limit"]
+    assert "### 3 Feeding" in text
+    row = next(row for row in text.splitlines() if "a way" in row)
+    cells = ["a way", "1 s", "9 s", "9x", "at least 10x: **not met**", "1"]
     assert [cell.strip() for cell in row.strip("|").split("|")] == cells
+    assert "1. the limit" in text
