@@ -71,7 +71,7 @@ class _Writer:
     def __init__(self, language: str, rng: np.random.Generator) -> None:
         self.language = language
         self.rng = rng
-        self.wording = load_wording()["languages"][language]
+        self.wording: Any = load_wording()["languages"][language]
 
     def write(self, size: int, share_trapped: float) -> Article:
         kinds = load_wording()["kinds"]
@@ -125,7 +125,7 @@ class _Writer:
 
     def invent_subject(self, kind: str) -> str:
         if kind == "town":
-            return self.invent_part("start") + pick(self.wording["towns"], self.rng)
+            return f"{self.invent_part('start')}{pick(self.wording['towns'], self.rng)}"
         return " ".join(self.invent_name("name") for _ in range(2 if kind == "person" else 1))
 
     def invent_answer(self, attribute: str) -> str:
@@ -136,7 +136,7 @@ class _Writer:
                 old_digits = in_hindi and self.rng.random() < _SHARE_OLD_DIGITS
                 return year.translate(_DEVANAGARI_DIGITS) if old_digits else year
             case "profession":
-                return pick(self.wording["professions"], self.rng)
+                return str(pick(self.wording["professions"], self.rng))
             case "population":
                 return f"{self.rng.integers(20, 100)} {self.wording['thousand']}"
             case "length":
@@ -151,7 +151,8 @@ class _Writer:
 
     def invent_part(self, sort: str) -> str:
         """Return a part of a name in the language's script: all Indic blocks are laid out alike."""
-        devanagari, latin = pick(load_wording()["names"][sort], self.rng)
+        parts: list[tuple[str, str]] = load_wording()["names"][sort]
+        devanagari, latin = pick(parts, self.rng)
         script = self.wording["script"]
         if script is None:
             return latin
