@@ -23,9 +23,9 @@ from measure import Line, alternate, compare, in_fresh_process, parse_arguments,
 from numpy.typing import NDArray
 from standard_answers import choose_answers
 
-from chaii.decoding.context_logits import expand_ranges, merge_windows
+from chaii.decoding.context_logits import ContextLogits, merge_windows
 from chaii.decoding.decode import decode_answers
-from chaii.decoding.located_logits import LocatedLogits
+from chaii.recipe.span_labels import expand_ranges
 
 TOKENS, QUESTION, STRIDE = 384, 12, 128  # the question's tokens count the special ones
 WIDTH = TOKENS - QUESTION
@@ -89,15 +89,23 @@ def decode_ours(case: Case) -> pd.DataFrame:
     for first in range(0, len(case.ids), AT_ONCE):
         rows = slice(first, min(first + AT_ONCE, len(case.ids)))
         begin, end = np.searchsorted(example, [rows.start, rows.stop])
-        windows, flat = case.windows[begin:end], slice(logit_at[begin], logit_at[end])
-        logits = merge_windows(
-            windows.assign(example=windows["example"] - first),
-            *(case.start[flat], case.end[flat]),
-            lengths=case.lengths[rows],
+        flat = slice(logit_at[begin], logit_at[end])
+        windows = case.windows[begin:end].assign(example=example[begin:end] - first)
+        start, end = (
+            merge_windows(windows, logits[flat], lengths=case.lengths[rows])
+            for logits in (case.start, case.end)
         )
-        offsets = case.offsets[token_at[rows.start] : token_at[rows.stop]]
-        located = LocatedLogits(case.ids[rows], case.contexts[rows], logits, offsets, MAX_TOKENS)
-        tables.append(decode_answers(located))
+        tokens = slice(token_at[rows.start], token_at[rows.stop])
+        logits = ContextLogits(
+            case.ids[rows],
+            case.contexts[rows],
+            token_at[rows.start : rows.stop + 1] - token_at[rows.start],
+            case.offsets[tokens],
+            start,
+            end,
+            MAX_TOKENS,
+        )
+        tables.append(decode_answers(logits))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -163,7 +171,11 @@ def compare_time(case: Case, *, pairs: int) -> Line:
     """Compare the seconds of both ways."""
     standard = pad_standard(case)
     same = check_no_worse(case, standard)
-    merge = partial(merge_windows, case.windows, case.start, case.end, lengths=case.lengths)
+
+    def merge() -> None:
+        for logits in (case.start, case.end):
+            merge_windows(case.windows, logits, lengths=case.lengths)
+
     loop = partial(choose_answers, case.ids, case.contexts, **standard, max_tokens=MAX_TOKENS)
     ours, theirs, merging = alternate(partial(decode_ours, case), loop, merge, pairs=pairs)
     most = statistics.median(theirs) / statistics.median(merging)

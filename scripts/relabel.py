@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from chaii.config.checks import one_line_errors
 from chaii.corpus.label_repair import write_labels
-from chaii.decoding.context_logits import merge_windows
+from chaii.decoding.context_logits import read_context_logits
 from chaii.decoding.relabel import choose_by_logits
 from chaii.recipe.token_store import open_store
 from chaii.run_folder import Prediction, RunFolder, find_runs
@@ -23,8 +23,8 @@ def choose_labels(run: RunFolder, corpus: str, tokens: Path) -> dict[str, tuple[
         raise FileNotFoundError(f"{run.logits}: the fold held nothing out")
     held = Prediction.load(run.logits)
     store = open_store(held.examples, AutoTokenizer.from_pretrained(run.model), tokens)
-    lengths = store.context_lengths()
-    logits = merge_windows(held.windows, held.start_logits, held.end_logits, lengths=lengths)
+    most = run.read_config().trainer.max_answer_tokens
+    logits = read_context_logits(held, store, max_answer_tokens=most)
     columns = (held.examples[name] for name in ("corpus", "id", "answer_start"))
     rows = zip(*columns, choose_by_logits(held.examples, store, logits), strict=True)
     return {

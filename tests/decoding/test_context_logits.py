@@ -1,8 +1,19 @@
+from dataclasses import fields, replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from chaii.decoding.context_logits import ContextLogits, merge_windows
+from chaii.config.ensemble import Merge
+from chaii.decoding.context_logits import (
+    ContextLogits,
+    join_logits,
+    merge_windows,
+    read_context_logits,
+)
+from chaii.recipe.token_store import open_store
+from chaii.recipe.windows import slide
+from chaii.run_folder import Prediction
 
 
 def table_of(*windows: tuple[int, int, int]) -> pd.DataFrame:
@@ -10,20 +21,19 @@ def table_of(*windows: tuple[int, int, int]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("how", "expected"),
-    [("max", [9, 2, 7, 4, -np.inf]), ("mean", [9, 2, 5, 4, -np.inf])],
+    ("merge", "expected"),
+    [(Merge.max, [9, 2, 7, 4, -np.inf]), (Merge.mean, [9, 2, 5, 4, -np.inf])],
 )
-def test_overlapping_windows_merge_onto_context_tokens(how: str, expected: list[float]) -> None:
+def test_overlapping_windows_merge_onto_context_tokens(merge: Merge, expected: list[float]) -> None:
     windows = table_of((2, 1, 3), (0, 0, 1), (2, 0, 2))  # in no order; example 1 is empty
     logits = np.array([7, 4, 9, 2, 3], dtype=np.float16)
-    merged = merge_windows(windows, logits, -logits, lengths=np.array([1, 0, 4]), how=how)
-    assert merged.row_start.tolist() == [0, 1, 1, 5]
-    assert merged.start.tolist() == expected
-    assert merged.start.dtype == merged.end.dtype == np.float32
+    merged = merge_windows(windows, logits, lengths=np.array([1, 0, 4]), merge=merge)
+    assert merged.tolist() == expected
+    assert merged.dtype == np.float32
 
 
-@pytest.mark.parametrize("how", ["max", "mean"])
-def test_merging_equals_a_plain_loop(how: str) -> None:
+@pytest.mark.parametrize("merge", [Merge.max, Merge.mean])
+def test_merging_equals_a_plain_loop(merge: Merge) -> None:
     rng = np.random.default_rng(1)
     lengths = rng.integers(0, 60, size=40)
     windows = table_of(
@@ -39,46 +49,93 @@ def test_merging_equals_a_plain_loop(how: str) -> None:
     for window in windows.itertuples():
         for token in range(window.context_from, window.context_to):
             seen.setdefault((window.example, token), []).append(next(flat))
-    merged = merge_windows(windows, logits, logits, lengths=lengths, how=how)
-    reduce = max if how == "max" else lambda values: sum(values) / len(values)
+    merged = merge_windows(windows, logits, lengths=lengths, merge=merge)
+    reduce = max if merge is Merge.max else lambda values: sum(values) / len(values)
     expected = [reduce(seen[key]) for key in sorted(seen)]
-    assert merged.start.tolist() == pytest.approx(expected, abs=1e-6)
+    assert merged.tolist() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("window", "tokens", "how", "message"),
+    ("window", "tokens", "message"),
     [
-        ((0, 0, 4), 4, "max", "window 0 covers tokens 0 to 4 of example 0: outside its 3 tokens"),
-        ((1, 0, 1), 1, "max", "of the 1 examples"),
-        ((-1, 0, 1), 1, "max", "of the 1 examples"),
-        ((0, 2, 1), 0, "max", "window 0"),
-        ((0, 0, 3), 2, "max", "2 start and 2 end logits for windows that cover 3"),
-        ((0, 0, 3), 3, "sum", "how='sum'"),
+        ((0, 0, 4), 4, "window 0 covers tokens 0 to 4 of example 0: outside its 3 tokens"),
+        ((1, 0, 1), 1, "of the 1 examples"),
+        ((-1, 0, 1), 1, "of the 1 examples"),
+        ((0, 2, 1), 0, "window 0"),
+        ((0, 0, 3), 2, "2 logits for windows that cover 3"),
     ],
 )
 def test_windows_that_do_not_fit_are_refused(
-    window: tuple[int, int, int], tokens: int, how: str, message: str
+    window: tuple[int, int, int], tokens: int, message: str
 ) -> None:
     logits = np.zeros(tokens, dtype=np.float32)
     with pytest.raises(ValueError, match=message):
-        merge_windows(table_of(window), logits, logits, lengths=np.array([3]), how=how)
+        merge_windows(table_of(window), logits, lengths=np.array([3]))
 
 
-def test_of_several_windows_the_lowest_null_logit_counts() -> None:
-    windows = table_of((0, 0, 1), (1, 0, 1), (0, 1, 2))
-    logits = np.zeros(3, dtype=np.float16)
-    null = np.array([[3, 2], [1, 1], [-1, 2]], dtype=np.float16)
-    merged = merge_windows(windows, logits, logits, lengths=np.array([2, 1]), null_logits=null)
-    assert merged.null is not None
-    assert merged.null.tolist() == [1, 2]
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_broken_logits_are_refused(broken: float) -> None:
+    logits = np.array([0, broken, 0], dtype=np.float16)
+    with pytest.raises(ValueError, match=r"1 logits are NaN or \+inf, the first at 1"):
+        merge_windows(table_of((0, 0, 3)), logits, lengths=np.array([3]))
 
 
-def test_selected_rows_are_those_rows() -> None:
-    values = np.arange(6, dtype=np.float32)
-    logits = ContextLogits(values, -values, np.array([0, 2, 2, 6]), np.array([7, 8, 9], np.float32))
-    some = logits.select(np.array([2, 0, 1]))
-    assert some.start.tolist() == [2, 3, 4, 5, 0, 1]
-    assert some.end.tolist() == [-2, -3, -4, -5, 0, -1]
-    assert some.row_start.tolist() == [0, 4, 6, 6]
-    assert some.null is not None
-    assert some.null.tolist() == [9, 7, 8]
+@pytest.fixture
+def stored(make_examples, tokenizers, tmp_path):
+    """A prediction of examples with several windows each, and the store of its tokens."""
+    contexts = ["a b c", " ".join(f"w{n}" for n in range(90)), "c d " * 30]
+    examples = make_examples([("q", context, None, 0) for context in contexts])
+    store = open_store(examples, tokenizers["wordpiece"], tmp_path)
+    windows = slide(store, max_length=30, doc_stride=8)
+    rng = np.random.default_rng(0)
+    width = int((windows["context_to"] - windows["context_from"]).sum())
+    start, end = rng.normal(size=(2, width)).astype(np.float16)
+    null = rng.normal(size=(len(windows), 2)).astype(np.float16)
+    return Prediction(examples, windows, start, end, null), store
+
+
+def test_rows_are_read_as_among_all(stored) -> None:
+    prediction, store = stored
+    assert prediction.windows["example"].value_counts().max() > 3
+    every = read_context_logits(prediction, store, max_answer_tokens=5)
+    for rows in ([0], [1, 2], [2, 0], []):
+        chosen = np.array(rows, dtype=np.int64)
+        some = read_context_logits(prediction, store, max_answer_tokens=5, rows=chosen)
+        assert_same(some, every.select(chosen))
+
+
+def test_tokens_come_with_their_texts(stored) -> None:
+    prediction, store = stored
+    logits = read_context_logits(prediction, store, max_answer_tokens=5)
+    assert list(logits.ids) == list(prediction.examples["id"])
+    for row, context in enumerate(logits.contexts):
+        tokens = logits.offsets[logits.row_start[row] : logits.row_start[row + 1]]
+        assert len(tokens) == store.context_lengths()[row]
+        assert tokens[-1, 1] == len(context.rstrip())
+
+
+def test_of_several_windows_the_lowest_null_logit_counts(stored) -> None:
+    prediction, store = stored
+    logits = read_context_logits(prediction, store, max_answer_tokens=5)
+    sums = prediction.null_logits.astype(np.float32).sum(axis=1)
+    lowest = [sums[prediction.windows["example"] == row].min() for row in range(len(logits))]
+    assert logits.null.tolist() == lowest
+
+
+def test_selected_and_joined_rows_are_those_rows(stored) -> None:
+    logits = read_context_logits(*stored, max_answer_tokens=5)
+    parts = [logits.select(np.array(rows)) for rows in ([0, 1], [2])]
+    assert_same(join_logits(parts), logits)
+
+
+@pytest.mark.parametrize("name", ["ids", "contexts", "offsets", "start", "end", "null"])
+def test_fields_that_do_not_fit_are_refused(stored, name: str) -> None:
+    logits = read_context_logits(*stored, max_answer_tokens=5)
+    with pytest.raises(ValueError, match=f"{name}: .* for 3 rows of"):
+        replace(logits, **{name: getattr(logits, name)[1:]})
+
+
+def assert_same(some: ContextLogits, others: ContextLogits) -> None:
+    for field in fields(ContextLogits):
+        found, expected = getattr(some, field.name), getattr(others, field.name)
+        assert np.array_equal(found, expected), field.name

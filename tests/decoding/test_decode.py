@@ -1,34 +1,37 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from chaii.config.ensemble import DecodeConfig, SpanScore
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers, decode_n_best
-from chaii.decoding.located_logits import LocatedLogits
 
 CONTEXT = "राजधानी नई दिल्ली  है।"
 OFFSETS = np.array([[0, 7], [7, 10], [10, 17], [17, 19], [19, 21], [21, 22]], dtype=np.int32)
 
 
-def voice_of(contexts, offsets, logits, *, null=None, max_tokens=5):
-    """A voice that scores starts and ends alike; one list of offsets and logits a context."""
+def logits_of(contexts, offsets, logits, *, null=None, max_tokens=5):
+    """Logits of starts and ends alike: one list of offsets and one of logits per context."""
     row_start = np.concatenate([[0], np.cumsum([len(row) for row in logits])]).astype(np.int64)
     flat = np.array([value for row in logits for value in row], dtype=np.float32)
     null = None if null is None else np.array(null, dtype=np.float32)
-    return LocatedLogits(
+    return ContextLogits(
         ids=[f"q{row}" for row in range(len(contexts))],
         contexts=contexts,
-        logits=ContextLogits(flat, flat, row_start, null),
+        row_start=row_start,
         offsets=np.array([pair for row in offsets for pair in row]).reshape(-1, 2),
-        max_tokens=max_tokens,
+        start=flat,
+        end=flat,
+        max_answer_tokens=max_tokens,
+        null=null,
     )
 
 
-def voice_for_span(first, last):
+def logits_for_span(first, last):
     start, end = np.zeros((2, len(OFFSETS)), dtype=np.float32)
     start[first] = end[last] = 1
-    logits = ContextLogits(start, end, np.array([0, len(OFFSETS)]))
-    return LocatedLogits(["q"], [CONTEXT], logits, OFFSETS, 5)
+    return replace(logits_of([CONTEXT], [OFFSETS], [start]), end=end)
 
 
 def word_offsets(text):
@@ -47,7 +50,7 @@ def word_offsets(text):
     ],
 )
 def test_answers_are_trimmed_slices_of_the_context(first, last, answer):
-    row = decode_answers(voice_for_span(first, last)).iloc[0]
+    row = decode_answers(logits_for_span(first, last)).iloc[0]
     assert (row.prediction, row.start_char, row.end_char) == answer
     assert row.prediction == CONTEXT[row.start_char : row.end_char]
     assert row.score == 2.0
@@ -57,12 +60,14 @@ def test_no_answer_splits_a_grapheme():
     pieces = [[0, 1], [1, 2], [2, 4], [4, 6], [7, 8]]  # of दिल्ली: vowel sign and virama apart
     for place in range(4):
         logits = [[float(place == token) for token in range(5)]]
-        answer = decode_answers(voice_of(["दिल्ली है"], [pieces], logits, max_tokens=1))
+        answer = decode_answers(logits_of(["दिल्ली है"], [pieces], logits, max_tokens=1))
         assert answer.prediction[0] in {"दि", "ल्ली"}
 
 
 def test_examples_without_a_possible_span_answer_nothing():
-    answers = decode_answers(voice_of(["", "ab"], [[], [[0, 1], [1, 2]]], [[], [-np.inf, -np.inf]]))
+    answers = decode_answers(
+        logits_of(["", "ab"], [[], [[0, 1], [1, 2]]], [[], [-np.inf, -np.inf]])
+    )
     assert answers.to_dict("list") == {
         "id": ["q0", "q1"],
         "prediction": ["", ""],
@@ -73,67 +78,55 @@ def test_examples_without_a_possible_span_answer_nothing():
 
 
 def test_decoding_nothing_gives_an_empty_table():
-    assert decode_answers(voice_of([], [], [])).shape == (0, 5)
-
-
-def test_voices_that_do_not_fit_are_refused():
-    logits = ContextLogits(np.zeros(1, np.float32), np.zeros(1, np.float32), np.array([0, 1]))
-    with pytest.raises(ValueError, match="2 ids, 1 contexts, logits of 1 examples"):
-        LocatedLogits(["p", "q"], [CONTEXT], logits, OFFSETS[:1], 5)
-    with pytest.raises(ValueError, match="6 offsets for the logits of 1 tokens"):
-        LocatedLogits(["p"], [CONTEXT], logits, OFFSETS, 5)
+    assert decode_answers(logits_of([], [], [])).shape == (0, 5)
 
 
 @pytest.mark.parametrize("outer", ["\ufeff", "\u200b", "\u200e ", " \u200f"])
 def test_invisible_marks_around_an_answer_are_cut_off(outer):
     context = f"x {outer}दिल्ली{outer} y"
-    answers = decode_answers(voice_of([context], [[[2, len(context) - 2]]], [[1]]))
+    answers = decode_answers(logits_of([context], [[[2, len(context) - 2]]], [[1]]))
     assert answers["prediction"][0] == "दिल्ली"
     assert context[answers["start_char"][0] : answers["end_char"][0]] == "दिल्ली"
 
 
 def test_an_answer_holds_no_more_words_than_allowed():
     text = "एक दो तीन चार"
-    voice = voice_of([text, text], [word_offsets(text)] * 2, [[2, 1, 1, 2], [1, 0, 2, 2]])
+    logits = logits_of([text, text], [word_offsets(text)] * 2, [[2, 1, 1, 2], [1, 0, 2, 2]])
     start, end = (
         np.array(side, np.float32) for side in ([9, 0, 0, 0, 0, 9, 0, 0], [0, 0, 0, 9, 0, 0, 0, 9])
     )
-    voice = LocatedLogits(
-        voice.ids,
-        voice.contexts,
-        ContextLogits(start, end, voice.logits.row_start),
-        voice.offsets,
-        5,
-    )
+    logits = replace(logits, start=start, end=end)
     for most in (1, 2, 3, 4):
-        answers = decode_answers(voice, decoding=DecodeConfig(max_words=most))
+        answers = decode_answers(logits, decoding=DecodeConfig(max_words=most))
         assert [len(answer.split()) <= most for answer in answers.prediction] == [True, True]
     assert answers.prediction.tolist() == [text, "दो तीन चार"]
 
 
 def test_pieces_of_one_word_count_as_one():
     pieces = [[0, 2], [2, 4], [5, 6]]
-    voice = voice_of(["abcd e"], [pieces], [[1, 1, 0]], max_tokens=9)
-    best = decode_n_best(voice, n=9, decoding=DecodeConfig(max_words=1))
+    logits = logits_of(["abcd e"], [pieces], [[1, 1, 0]], max_tokens=9)
+    best = decode_n_best(logits, n=9, decoding=DecodeConfig(max_words=1))
     assert set(best.prediction) == {"ab", "abcd", "cd", "e"}
 
 
 def test_no_answer_wins_where_it_outweighs_the_best_span_by_more_than_the_threshold():
-    voice = voice_of(["ab", "ab"], [[[0, 2]]] * 2, [[1], [1]], null=[4.5, 3.5])
+    logits = logits_of(["ab", "ab"], [[[0, 2]]] * 2, [[1], [1]], null=[4.5, 3.5])
     for score in SpanScore:
         decoding = DecodeConfig(null_threshold=2, score=score)
-        assert decode_answers(voice, decoding=decoding).prediction.tolist() == ["", "ab"]
-    assert decode_answers(voice).prediction.tolist() == ["ab", "ab"]
+        assert decode_answers(logits, decoding=decoding).prediction.tolist() == ["", "ab"]
+    assert decode_answers(logits).prediction.tolist() == ["ab", "ab"]
 
 
 def test_a_null_answer_needs_null_logits():
     with pytest.raises(ValueError, match="null_threshold: these logits were stored without"):
-        decode_answers(voice_of(["ab"], [[[0, 2]]], [[1]]), decoding=DecodeConfig(null_threshold=0))
+        decode_answers(
+            logits_of(["ab"], [[[0, 2]]], [[1]]), decoding=DecodeConfig(null_threshold=0)
+        )
 
 
 def test_the_n_best_answers_come_best_first_example_after_example():
-    voice = voice_of(["a b", "c"], [[[0, 1], [2, 3]], [[0, 1]]], [[1, 3], [0]])
-    best = decode_n_best(voice, n=2)
+    logits = logits_of(["a b", "c"], [[[0, 1], [2, 3]], [[0, 1]]], [[1, 3], [0]])
+    best = decode_n_best(logits, n=2)
     assert best[["id", "rank", "prediction", "score"]].to_numpy().tolist() == [
         ["q0", 0, "b", 6.0],
         ["q0", 1, "a b", 4.0],
@@ -144,7 +137,7 @@ def test_the_n_best_answers_come_best_first_example_after_example():
 def test_selected_rows_answer_as_among_all():
     rng = np.random.default_rng(0)
     text = "राजधानी नई दिल्ली है"
-    voice = voice_of([text] * 9, [word_offsets(text)] * 9, rng.normal(size=(9, 4)))
+    logits = logits_of([text] * 9, [word_offsets(text)] * 9, rng.normal(size=(9, 4)))
     rows = np.array([7, 2, 2])
-    every = decode_answers(voice).iloc[rows].reset_index(drop=True)
-    assert decode_answers(voice.select(rows)).equals(every)
+    every = decode_answers(logits).iloc[rows].reset_index(drop=True)
+    assert decode_answers(logits.select(rows)).equals(every)

@@ -10,7 +10,7 @@ from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.config.schema import BackboneConfig, Precision, ScratchConfig, TokenizerKind
 from chaii.corpus.readers import read_corpus
 from chaii.corpus.training_data import distinct_texts
-from chaii.decoding.located_logits import lay_out
+from chaii.decoding.context_logits import read_context_logits
 from chaii.decoding.span_search import best_spans
 from chaii.model.backbone import load_model, train_tokenizer
 from chaii.model.predict import predict_logits
@@ -31,7 +31,7 @@ MODEL = {
 
 @pytest.fixture(scope="module")
 def real(chaii_data, tmp_path_factory):
-    """All of XQuAD-hi: logits window by window, and laid onto the contexts."""
+    """All of XQuAD-hi: logits window by window, and merged into those of contexts."""
     corpus = CorpusConfig(
         format=CorpusFormat.squad_json, path=f"{chaii_data}/xquad/xquad.hi.json", language="hindi"
     )
@@ -43,7 +43,9 @@ def real(chaii_data, tmp_path_factory):
     torch.manual_seed(0)
     model = load_model(BackboneConfig("tiny", scratch=scratch, config=MODEL), tokenizer)
     start, end, *_ = predict_logits(model, windows, store, batch_size=64, precision=Precision.fp32)
-    return windows, start, end, lay_out(Prediction(examples, windows, start, end), store)
+    prediction = Prediction(examples, windows, start, end)
+    logits = read_context_logits(prediction, store, max_answer_tokens=MOST_TOKENS)
+    return windows, start, end, logits
 
 
 def loop_over_n_best(windows, start_logits, end_logits, n=20):
@@ -62,8 +64,8 @@ def loop_over_n_best(windows, start_logits, end_logits, n=20):
 
 
 def test_no_span_scores_below_the_n_best_loops(real):
-    windows, start, end, laid = real
-    found = best_spans(laid.start, laid.end, laid.row_start, max_tokens=MOST_TOKENS).score
+    windows, start, end, logits = real
+    found = best_spans(logits.start, logits.end, logits.row_start, max_tokens=MOST_TOKENS).score
     looped = loop_over_n_best(windows, start, end)
     assert len(found) == 1190
     assert windows["example"].duplicated().sum() > 500  # contexts of several windows
@@ -71,10 +73,10 @@ def test_no_span_scores_below_the_n_best_loops(real):
 
 
 def test_every_span_equals_brute_force(real):
-    *_, laid = real
-    found = best_spans(laid.start, laid.end, laid.row_start, max_tokens=MOST_TOKENS)
-    for row, (a, b) in enumerate(pairwise(laid.row_start)):
-        start, end = laid.start[a:b].astype(float), laid.end[a:b].astype(float)
+    *_, logits = real
+    found = best_spans(logits.start, logits.end, logits.row_start, max_tokens=MOST_TOKENS)
+    for row, (a, b) in enumerate(pairwise(logits.row_start)):
+        start, end = logits.start[a:b].astype(float), logits.end[a:b].astype(float)
         totals = start[:, None] + end[None, :]
         legal = np.triu(np.ones_like(totals, dtype=bool)) & np.tri(
             len(start), k=MOST_TOKENS - 1, dtype=bool

@@ -5,7 +5,6 @@ import pytest
 from numpy.typing import NDArray
 
 from chaii.config.ensemble import SpanScore
-from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.span_search import best_n_spans, best_spans, score_tokens
 
 Logits = NDArray[np.float32]
@@ -132,7 +131,7 @@ def test_a_broken_logit_is_named_by_its_place_among_all(monkeypatch: pytest.Monk
 
 def test_softmax_scores_are_probabilities_over_the_whole_row() -> None:
     start, end, row_start = random_rows(np.random.default_rng(3), 50, "masked")
-    scored = score_tokens(ContextLogits(start, end, row_start), SpanScore.softmax)
+    scored = score_tokens(start, end, row_start, how=SpanScore.softmax)
     for logits, scores in zip((start, end), scored, strict=True):
         for a, b in pairwise(row_start):
             possible = np.isfinite(logits[a:b])
@@ -142,10 +141,8 @@ def test_softmax_scores_are_probabilities_over_the_whole_row() -> None:
 
 
 def test_sigmoid_scores_rank_as_the_product_of_sigmoids() -> None:
-    logits = ContextLogits(
-        np.array([3, -200], np.float32), np.array([-1, -np.inf], np.float32), np.array([0, 2])
-    )
-    start_score, end_score = score_tokens(logits, SpanScore.sigmoid)
+    start, end = np.array([[3, -200], [-1, -np.inf]], np.float32)
+    start_score, end_score = score_tokens(start, end, np.array([0, 2]), how=SpanScore.sigmoid)
     expected = 1 / (1 + np.exp(-1.2 * 3)) / (1 + np.exp(1))
     assert np.exp(start_score[0] + end_score[0]) == pytest.approx(expected)
     assert start_score[1] == pytest.approx(-240)

@@ -1,7 +1,10 @@
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from chaii.decoding.context_logits import ContextLogits
 from chaii.ensemble.average import average_logits
@@ -10,9 +13,14 @@ from chaii.ensemble.average import average_logits
 def random_member(seed: int, *, row_start: tuple[int, ...] = (0, 40, 40, 300)) -> ContextLogits:
     rng = np.random.default_rng(seed)
     start, end = rng.normal(size=(2, row_start[-1])) * 10.0 ** rng.integers(-6, 6)
-    return ContextLogits(
-        start.astype(np.float32), end.astype(np.float32), np.array(row_start, dtype=np.int64)
-    )
+    return member_of(start, end, row_start)
+
+
+def member_of(start: ArrayLike, end: ArrayLike, row_start: Sequence[int]) -> ContextLogits:
+    rows = [str(row) for row in range(len(row_start) - 1)]
+    start, end = np.array(start, np.float32), np.array(end, np.float32)
+    offsets = np.zeros((len(start), 2), np.int32)
+    return ContextLogits(rows, rows, np.array(row_start), offsets, start, end, 30)
 
 
 def testaverage_is_the_weighted_mean() -> None:
@@ -29,7 +37,7 @@ def testaverage_is_the_weighted_mean() -> None:
 def test_order_of_members_never_changes_a_bit(weights: list[float] | None) -> None:
     small, huge, other = (random_member(seed) for seed in range(3))
     huge, opposite = (
-        ContextLogits(huge.start * sign, huge.end * sign, huge.row_start)
+        replace(huge, start=huge.start * sign, end=huge.end * sign)
         for sign in (np.float32(1e25), np.float32(-1e25))
     )
     members = [small, huge, other, opposite]  # a plain sum loses bits, and which depends on order
@@ -58,9 +66,8 @@ def test_one_member_returns_as_it_is(weight: float) -> None:
 
 
 def test_a_token_one_member_does_not_cover_stays_impossible() -> None:
-    logits = np.array([1, -np.inf], dtype=np.float32)
-    member = ContextLogits(logits, logits, np.array([0, 2]))
-    other = ContextLogits(np.ones_like(logits), logits, np.array([0, 2]))
+    member = member_of([1, -np.inf], [1, -np.inf], [0, 2])
+    other = member_of([1, 1], [1, -np.inf], [0, 2])
     assert average_logits([member, other]).start.tolist() == [1, -np.inf]
 
 

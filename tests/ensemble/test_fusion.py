@@ -8,7 +8,6 @@ from chaii.config.ensemble import DecodeConfig, SpanScore
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers, read_answer
 from chaii.decoding.graphemes import widen_to_words
-from chaii.decoding.located_logits import LocatedLogits
 from chaii.ensemble.fusion import fuse_characters
 
 TEXTS = [
@@ -35,19 +34,21 @@ def random_voice(rng, texts, *, max_tokens=None):
     row_start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     start, end = rng.normal(scale=3, size=(2, len(offsets))).astype(np.float32)
     start[rng.random(len(start)) < 0.05] = -np.inf
-    return LocatedLogits(
+    return ContextLogits(
         ids=[str(row) for row in range(len(texts))],
         contexts=texts,
-        logits=ContextLogits(start, end, row_start),
+        row_start=row_start,
         offsets=np.array(offsets, dtype=np.int32).reshape(-1, 2),
-        max_tokens=int(max_tokens or rng.integers(1, 8)),
+        start=start,
+        end=end,
+        max_answer_tokens=int(max_tokens or rng.integers(1, 8)),
     )
 
 
 def tokens_of(voice, row):
     """(start_char, end_char, start logit, end logit) of every token of a row."""
-    rows = slice(voice.logits.row_start[row], voice.logits.row_start[row + 1])
-    columns = voice.offsets[rows].T.tolist(), voice.logits.start[rows], voice.logits.end[rows]
+    rows = slice(voice.row_start[row], voice.row_start[row + 1])
+    columns = voice.offsets[rows].T.tolist(), voice.start[rows], voice.end[rows]
     return list(zip(*columns[0], columns[1].tolist(), columns[2].tolist(), strict=True))
 
 
@@ -72,7 +73,7 @@ def fuse_plainly(voices, weights, row, score):
             for char, value in enumerate(spread(tokens, len(text), side)):
                 fused[char] += weights[name] / total * value
         for number, token in enumerate(tokens):
-            last = tokens[min(number + voice.max_tokens, len(tokens)) - 1]
+            last = tokens[min(number + voice.max_answer_tokens, len(tokens)) - 1]
             furthest[token[0]] = max(furthest.get(token[0], 0), last[1])
             ends.add(token[1])
     best = (-math.inf, 0, 0)

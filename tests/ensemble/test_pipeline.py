@@ -344,18 +344,14 @@ def test_runs_of_one_backbone_may_cut_their_windows_otherwise(
     group = [m for m in gather_members(config).voices["tiny_muril"] if m.run.fold == "0"]
     wide, narrow = (hear_held_out([member], config)[1] for member in group)
     _, both = hear_held_out(group, config)
-    assert not np.array_equal(wide.logits.start, narrow.logits.start)
-    np.testing.assert_allclose(
-        both.logits.start, (wide.logits.start + narrow.logits.start) / 2, rtol=1e-5
-    )
+    assert not np.array_equal(wide.start, narrow.start)
+    np.testing.assert_allclose(both.start, (wide.start + narrow.start) / 2, rtol=1e-5)
     weighted = ensemble_config(
         three_backbones, "ensemble.members=[demo_muril,narrow]", "+ensemble.weights.narrow=3"
     )
     group = [m for m in gather_members(weighted).voices["tiny_muril"] if m.run.fold == "0"]
     _, both = hear_held_out(group, weighted)
-    np.testing.assert_allclose(
-        both.logits.start, (wide.logits.start + 3 * narrow.logits.start) / 4, rtol=1e-5
-    )
+    np.testing.assert_allclose(both.start, (wide.start + 3 * narrow.start) / 4, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import pytest
 from chaii.config.ensemble import DecodeConfig, MethodConfig, MethodKind, SearchConfig, SpanScore
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers
-from chaii.decoding.located_logits import LocatedLogits
 from chaii.ensemble.methods import Panel
 from chaii.ensemble.selection import Truth, choose_method, describe_method
 
@@ -23,12 +22,14 @@ def pointing_at(places, *, context=CONTEXT, offsets=OFFSETS, sure=5.0):
     logits = np.zeros((len(places), len(offsets)), dtype=np.float32)
     logits[np.arange(len(places)), places] = sure
     row_start = np.arange(len(places) + 1) * len(offsets)
-    return LocatedLogits(
+    return ContextLogits(
         ids=[str(row) for row in range(len(places))],
         contexts=[context] * len(places),
-        logits=ContextLogits(logits.ravel(), logits.ravel(), row_start),
+        row_start=row_start,
         offsets=np.tile(offsets, (len(places), 1)),
-        max_tokens=3,
+        start=logits.ravel(),
+        end=logits.ravel(),
+        max_answer_tokens=3,
     )
 
 

@@ -1,157 +1,189 @@
-"""Lay the logits of overlapping windows onto the tokens of their contexts."""
+"""Logits of all tokens of a context, read from the stored logits of its overlapping windows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from chaii.config.ensemble import Merge
 from chaii.recipe.span_labels import IntArray, expand_ranges
+from chaii.recipe.token_store import TokenStore
+from chaii.run_folder import Prediction
 
 FloatArray = NDArray[np.floating[Any]]
-_Logits = NDArray[np.float32]
-_Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class ContextLogits:
-    """Start and end logits of every context token of every example, flat and unpadded.
+    """Start and end logits of every context token of some examples, with their texts.
 
-    Example i owns the tokens `row_start[i]` up to, not including, `row_start[i + 1]`. A token that
-    no window covered holds -inf. `null` is the start + end logit of having no answer, None where
-    it was not stored.
+    The arrays are flat and unpadded: example i owns the tokens `row_start[i]` up to, not including,
+    `row_start[i + 1]`. A token that no window covers has -inf.
 
     Raises:
-        ValueError: the arrays and the pointers do not fit each other.
+        ValueError: the lengths of two fields do not fit each other.
     """
 
+    ids: Sequence[str]  # (rows,)
+    contexts: Sequence[str]  # (rows,)
+    row_start: IntArray  # (rows + 1,)
+    offsets: IntArray  # (tokens, 2) half-open characters of each token in its context
     start: FloatArray  # (tokens,)
     end: FloatArray  # (tokens,)
-    row_start: NDArray[np.int64]  # (rows + 1,)
-    null: FloatArray | None = None  # (rows,)
+    max_answer_tokens: int  # longest answer that the model was trained to give
+    null: FloatArray | None = None  # (rows,) start + end logit of no answer; None: not stored
 
     def __post_init__(self) -> None:
-        check_rows(self.start, self.end, self.row_start)
-        if self.null is not None and len(self.null) != len(self.row_start) - 1:
-            raise ValueError(f"{len(self.null)} null logits for {len(self.row_start) - 1} rows")
+        rows, tokens = len(self.row_start) - 1, self.row_start[-1]
+        fields = {"ids": rows, "contexts": rows, "offsets": tokens, "start": tokens, "end": tokens}
+        fields |= {} if self.null is None else {"null": rows}
+        for name, expected in fields.items():
+            if (found := len(getattr(self, name))) != expected:
+                raise ValueError(f"{name}: {found} for {rows} rows of {tokens} tokens")
+
+    def __len__(self) -> int:
+        return len(self.row_start) - 1
 
     def select(self, rows: IntArray) -> ContextLogits:
         """Keep the logits of some examples, in the order of `rows`."""
-        first, count = self.row_start[:-1][rows], np.diff(self.row_start)[rows]
-        place = expand_ranges(first, count)
-        null = None if self.null is None else self.null[rows]
-        row_start = np.concatenate([[0], np.cumsum(count)])
-        return ContextLogits(self.start[place], self.end[place], row_start, null)
+        count = np.diff(self.row_start)[rows]
+        tokens = expand_ranges(self.row_start[:-1][rows], count)
+        return replace(
+            self,
+            ids=[self.ids[row] for row in rows],
+            contexts=[self.contexts[row] for row in rows],
+            row_start=np.concatenate([[0], np.cumsum(count)]),
+            offsets=self.offsets[tokens],
+            start=self.start[tokens],
+            end=self.end[tokens],
+            null=None if self.null is None else self.null[rows],
+        )
+
+
+def read_context_logits(
+    prediction: Prediction,
+    store: TokenStore,
+    *,
+    max_answer_tokens: int,
+    merge: Merge = Merge.max,
+    rows: IntArray | None = None,
+) -> ContextLogits:
+    """Merge the logits of windows into those of whole contexts, with the texts of their examples.
+
+    `store` holds the tokens of the prediction's examples. With `rows`, only the logits of these
+    examples are read. The windows must be sorted by their example, as `slide` cuts them.
+
+    Raises:
+        ValueError: see `merge_windows`.
+    """
+    examples = prediction.examples
+    rows = np.arange(len(examples)) if rows is None else rows
+    examples, store = examples.select(rows), store.select(rows)
+    lengths = store.context_lengths()
+
+    owner = prediction.windows["example"].to_numpy()
+    first = np.searchsorted(owner, rows)
+    count = np.searchsorted(owner, rows, side="right") - first
+    chosen = expand_ranges(first, count)
+    columns = ["context_from", "context_to"]
+    width = prediction.windows["context_to"] - prediction.windows["context_from"]
+    places = expand_ranges((np.cumsum(width) - width).to_numpy()[chosen], width.to_numpy()[chosen])
+    windows = prediction.windows[columns].iloc[chosen]
+    windows = windows.assign(example=np.repeat(np.arange(len(rows)), count))
+    start, end = (
+        merge_windows(windows, logits[places], lengths=lengths, merge=merge)
+        for logits in (prediction.start_logits, prediction.end_logits)
+    )
+    null = None
+    if prediction.null_logits is not None:
+        null = np.full(len(rows), np.inf, dtype=np.float32)
+        # A window that sees the answer knows best that there is one: its logit is the lowest.
+        pair_sums = prediction.null_logits[chosen].astype(np.float32).sum(axis=1)
+        np.minimum.at(null, windows["example"], pair_sums)
+    return ContextLogits(
+        ids=examples["id"][:],
+        contexts=examples["context"][:],
+        row_start=np.concatenate([[0], np.cumsum(lengths)]),
+        offsets=store.offsets[expand_ranges(store.text_start[store.context], lengths)],
+        start=start,
+        end=end,
+        max_answer_tokens=max_answer_tokens,
+        null=null,
+    )
 
 
 def merge_windows(
-    windows: pd.DataFrame,
-    start_logits: FloatArray,
-    end_logits: FloatArray,
-    *,
-    lengths: IntArray,
-    how: Literal["max", "mean"] = "max",
-    null_logits: FloatArray | None = None,
-) -> ContextLogits:
-    """Lay the logits of overlapping windows onto the context tokens of their examples.
+    windows: pd.DataFrame, logits: FloatArray, *, lengths: IntArray, merge: Merge = Merge.max
+) -> NDArray[np.float32]:
+    """Merge the logits of overlapping windows into one logit per context token, ``(tokens,)``.
 
-    `windows` has one row a window, in any order: `example` (row of the result), `context_from` and
-    `context_to` (half-open range of the context tokens it covers). The logits are flat over exactly
-    these tokens, window after window. `lengths` (rows,) is the number of context tokens of each
-    example, zero allowed. A token of several windows gets their largest or their mean logit.
-    `null_logits` (windows, 2), the start and end logit of the token that stands for no answer, are
-    added up; of several windows the lowest sum counts, because one that saw the answer knows best.
+    `windows` has one row per window, in any order: `example` (its number), `context_from` and
+    `context_to` (half-open range of the context tokens that it covers). `logits` are flat over
+    exactly these tokens, window after window. `lengths` ``(examples,)`` is the number of context
+    tokens of each example, zero allowed. A token that several windows cover gets their largest or
+    their mean logit.
 
     Raises:
         ValueError: a window leaves its context, the number of logits is not the number of tokens
-            the windows cover, a logit is NaN or +inf, or `how` is unknown.
+            that the windows cover, or a logit is NaN or +inf.
 
     >>> windows = pd.DataFrame({"example": [0, 0], "context_from": [0, 1], "context_to": [2, 3]})
     >>> logits = np.array([1, 5, 3, 7], dtype=np.float16)
-    >>> merge_windows(windows, logits, logits, lengths=np.array([3]), how="mean").start
+    >>> merge_windows(windows, logits, lengths=np.array([3]), merge=Merge.mean)
     array([1., 4., 7.], dtype=float32)
     """
-    if how not in ("max", "mean"):
-        raise ValueError(f"how={how!r}: windows are merged by 'max' or 'mean'")
-    row_start = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    place = _place_windows(windows, row_start)
-    if not len(place) == len(start_logits) == len(end_logits):
-        raise ValueError(
-            f"{len(start_logits)} start and {len(end_logits)} end logits for windows that cover "
-            f"{len(place)} context tokens: the three must agree"
-        )
-    merge = _merge_max if how == "max" else _merge_mean
-    start, end = (
-        merge(check_logits(name, logits), place, int(row_start[-1]))
-        for name, logits in (("start", start_logits), ("end", end_logits))
-    )
-    null = None
-    if null_logits is not None:
-        null = np.full(len(lengths), np.inf, dtype=np.float32)
-        pair_sums = null_logits.astype(np.float32).sum(axis=1)
-        np.minimum.at(null, windows["example"].to_numpy(np.int64), pair_sums)
-    return ContextLogits(start, end, row_start, null)
-
-
-def check_logits(name: str, logits: FloatArray, *, first: int = 0) -> FloatArray:
-    """Give logits in float32 at least: half precision is slow to compare.
-
-    `first` is the position of the first one, for the message.
-
-    Raises:
-        ValueError: one is NaN or +inf.
-    """
-    values = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))
+    place = _locate_tokens(windows, lengths)
+    if len(place) != len(logits):
+        raise ValueError(f"{len(logits)} logits for windows that cover {len(place)} context tokens")
+    values = logits.astype(np.float32)  # half precision is slow to compare
     wrong = np.flatnonzero(~(values < np.inf))
     if wrong.size:
-        raise ValueError(
-            f"{name} logits: {wrong.size} are NaN or +inf, first at {first + wrong[0]}"
-        )
-    return values
+        raise ValueError(f"{wrong.size} logits are NaN or +inf, the first at {wrong[0]}")
+    tokens = int(lengths.sum())
+    if merge is Merge.max:
+        largest = np.full(tokens, -np.inf, dtype=np.float32)
+        np.maximum.at(largest, place, values)
+        return largest
+    count = np.bincount(place, minlength=tokens)
+    total = np.bincount(place, weights=values, minlength=tokens)
+    return np.where(count > 0, total / np.maximum(count, 1), -np.inf).astype(np.float32)
 
 
-def check_rows(start: FloatArray, end: FloatArray, row_start: IntArray) -> None:
-    """Make sure that row pointers fit their logits.
+def join_logits(parts: Sequence[ContextLogits]) -> ContextLogits:
+    """Join the logits of several sets of examples, one after another."""
+    counts = np.concatenate([np.diff(part.row_start) for part in parts])
+    nulls = [part.null for part in parts if part.null is not None]
+    return ContextLogits(
+        ids=[example_id for part in parts for example_id in part.ids],
+        contexts=[context for part in parts for context in part.contexts],
+        row_start=np.concatenate([[0], np.cumsum(counts)]),
+        offsets=np.concatenate([part.offsets for part in parts]),
+        start=np.concatenate([part.start for part in parts]),
+        end=np.concatenate([part.end for part in parts]),
+        max_answer_tokens=parts[0].max_answer_tokens,
+        null=np.concatenate(nulls) if len(nulls) == len(parts) else None,
+    )
 
-    Raises:
-        ValueError: they do not.
-    """
-    if not len(row_start) or row_start[0] != 0 or (np.diff(row_start) < 0).any():
-        raise ValueError(f"row_start must begin with 0 and never fall: {row_start[:8]}…")
-    if not len(start) == len(end) == row_start[-1]:
-        raise ValueError(
-            f"row_start points at {row_start[-1]} tokens, but there are {len(start)} start and "
-            f"{len(end)} end logits"
-        )
 
-
-def _place_windows(windows: pd.DataFrame, row_start: _Positions) -> _Positions:
-    """Position in the flat context of every token of every window, in the table's order."""
+def _locate_tokens(windows: pd.DataFrame, lengths: IntArray) -> NDArray[np.int64]:
+    """Position, among the tokens of all contexts, of every token of every window."""
     example, first, last = (
         windows[name].to_numpy(dtype=np.int64) for name in ("example", "context_from", "context_to")
     )
-    known = (example >= 0) & (example < len(row_start) - 1)
-    length = np.append(np.diff(row_start), 0)[np.where(known, example, -1)]
+    known = (example >= 0) & (example < len(lengths))
+    length = np.append(lengths, 0)[np.where(known, example, -1)]
     wrong = np.flatnonzero(~known | (first < 0) | (first > last) | (last > length))
     if wrong.size:
         at = wrong[0]
         raise ValueError(
             f"window {at} covers tokens {first[at]} to {last[at]} of example {example[at]}: "
-            f"outside its {length[at]} tokens, or of the {len(row_start) - 1} examples"
+            f"outside its {length[at]} tokens, or of the {len(lengths)} examples"
         )
-    return expand_ranges(row_start[example] + first, last - first)
-
-
-def _merge_max(logits: FloatArray, place: _Positions, tokens: int) -> _Logits:
-    merged = np.full(tokens, -np.inf, dtype=np.float32)
-    np.maximum.at(merged, place, logits.astype(np.float32))
-    return merged
-
-
-def _merge_mean(logits: FloatArray, place: _Positions, tokens: int) -> _Logits:
-    count = np.bincount(place, minlength=tokens)
-    total = np.bincount(place, weights=logits, minlength=tokens)
-    return np.where(count > 0, total / np.maximum(count, 1), -np.inf).astype(np.float32)
+    return expand_ranges(
+        (np.cumsum(lengths, dtype=np.int64) - lengths)[example] + first, last - first
+    )

@@ -9,12 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaii.config.ensemble import SpanScore
-from chaii.decoding.context_logits import (
-    ContextLogits,
-    FloatArray,
-    check_logits,
-    check_rows,
-)
+from chaii.decoding.context_logits import FloatArray
 from chaii.recipe.span_labels import IntArray, expand_ranges
 
 _CHUNK_TOKENS = 1 << 18  # tokens worked on together: bounds the memory, and fits the cache
@@ -29,7 +24,9 @@ class Spans(NamedTuple):
     score: NDArray[np.float64]  # start score + end score
 
 
-def score_tokens(logits: ContextLogits, how: SpanScore) -> tuple[FloatArray, FloatArray]:
+def score_tokens(
+    start: FloatArray, end: FloatArray, row_start: IntArray, *, how: SpanScore
+) -> tuple[FloatArray, FloatArray]:
     """Scores of starting and of ending at each token, ``(tokens,)``, that a span adds up.
 
     - ``sum``: the logits as they are. It ranks spans as the product of probabilities does.
@@ -40,10 +37,10 @@ def score_tokens(logits: ContextLogits, how: SpanScore) -> tuple[FloatArray, Flo
     A token that no window covered keeps -inf.
     """
     if how is SpanScore.sum:
-        return logits.start, logits.end
+        return start, end
     if how is SpanScore.sigmoid:
-        return -np.logaddexp(0, -1.2 * logits.start), -np.logaddexp(0, -logits.end)
-    return softmax_rows(logits.start, logits.row_start), softmax_rows(logits.end, logits.row_start)
+        return -np.logaddexp(0, -1.2 * start), -np.logaddexp(0, -end)
+    return softmax_rows(start, row_start), softmax_rows(end, row_start)
 
 
 def softmax_rows(values: FloatArray, row_start: IntArray) -> NDArray[np.float64]:
@@ -126,7 +123,7 @@ def _split(
     """The rows in runs of about `_CHUNK_TOKENS`; at least one run, be it empty."""
     if np.min(max_tokens, initial=1) < 1:
         raise ValueError(f"max_tokens={np.min(max_tokens)}: a span holds at least 1 token")
-    check_rows(start, end, row_start)
+    _check_rows(start, end, row_start)
     limit = np.broadcast_to(max_tokens, len(start))
     pointers = np.asarray(row_start, dtype=np.int64)
     first, rows = 0, len(pointers) - 1
@@ -138,8 +135,8 @@ def _split(
         row_from = pointers[first:last] - pointers[first]
         remaining = np.repeat(row_from + length, length) - np.arange(length.sum())
         yield _Rows(
-            check_logits("start", start[tokens], first=tokens.start),
-            check_logits("end", end[tokens], first=tokens.start),
+            _check_logits("start", start[tokens], first=tokens.start),
+            _check_logits("end", end[tokens], first=tokens.start),
             row_from,
             length,
             np.minimum(limit[tokens], remaining),
@@ -239,3 +236,35 @@ def _first_equal(
 
 def _stack(parts: list[Spans]) -> Spans:
     return Spans(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _check_logits(name: str, logits: FloatArray, *, first: int = 0) -> FloatArray:
+    """Give logits in float32 at least: half precision is slow to compare.
+
+    `first` is the position of the first one, for the message.
+
+    Raises:
+        ValueError: one is NaN or +inf.
+    """
+    values = np.asarray(logits, dtype=np.promote_types(logits.dtype, np.float32))
+    wrong = np.flatnonzero(~(values < np.inf))
+    if wrong.size:
+        raise ValueError(
+            f"{name} logits: {wrong.size} are NaN or +inf, first at {first + wrong[0]}"
+        )
+    return values
+
+
+def _check_rows(start: FloatArray, end: FloatArray, row_start: IntArray) -> None:
+    """Make sure that row pointers fit their logits.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if not len(row_start) or row_start[0] != 0 or (np.diff(row_start) < 0).any():
+        raise ValueError(f"row_start must begin with 0 and never fall: {row_start[:8]}…")
+    if not len(start) == len(end) == row_start[-1]:
+        raise ValueError(
+            f"row_start points at {row_start[-1]} tokens, but there are {len(start)} start and "
+            f"{len(end)} end logits"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,10 @@ def average_logits(
         ValueError: no member, members on different tokens, or a weight that is negative, not
             finite, or missing; all weights zero.
 
-    >>> rows = np.array([0, 1])
-    >>> low, high = (ContextLogits(x, x, rows) for x in np.array([[1], [4]], dtype=np.float32))
+    >>> low, high = (
+    ...     ContextLogits(["q"], ["ab"], np.array([0, 1]), np.array([[0, 2]]), x, x, 30)
+    ...     for x in np.array([[1], [4]], dtype=np.float32)
+    ... )
     >>> average_logits([low, high], weights=[2, 1]).start
     array([2.], dtype=float32)
     """
@@ -42,10 +45,10 @@ def average_logits(
     kept.sort(key=lambda pair: (pair[0], _digest(pair[1])))
     total = math.fsum(shares)
     nulls = [(share / total, member.null) for share, member in kept if member.null is not None]
-    return ContextLogits(
+    return replace(
+        members[0],
         start=_weighted_sum([(share / total, member.start) for share, member in kept]),
         end=_weighted_sum([(share / total, member.end) for share, member in kept]),
-        row_start=members[0].row_start,
         null=_weighted_sum(nulls) if len(nulls) == len(kept) else None,
     )
 

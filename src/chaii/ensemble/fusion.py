@@ -17,7 +17,6 @@ from chaii.decoding.decode import (
     read_answer,
 )
 from chaii.decoding.graphemes import widen_to_words
-from chaii.decoding.located_logits import LocatedLogits
 from chaii.decoding.span_search import best_spans, score_tokens, softmax_rows
 from chaii.ensemble.average import check_weights
 from chaii.recipe.span_labels import expand_ranges
@@ -28,7 +27,7 @@ _Positions = NDArray[np.int64]
 
 
 def fuse_characters(
-    voices: Mapping[str, LocatedLogits],
+    voices: Mapping[str, ContextLogits],
     *,
     decoding: DecodeConfig | None = None,
     weights: Mapping[str, float] | None = None,
@@ -71,7 +70,7 @@ def fuse_characters(
 
 
 def _fuse_rows(
-    voices: Mapping[str, LocatedLogits], shares: Mapping[str, float], decoding: DecodeConfig
+    voices: Mapping[str, ContextLogits], shares: Mapping[str, float], decoding: DecodeConfig
 ) -> pd.DataFrame:
     """Fuse some rows, all their characters in memory at once."""
     one = voices[next(iter(voices))]
@@ -82,13 +81,14 @@ def _fuse_rows(
     ends = np.zeros(row_start[-1], dtype=bool)
     for name, voice in voices.items():
         chars = _place_tokens(voice, row_start)
-        start += shares[name] * _spread(voice.logits.start, chars, row_start)
-        end += shares[name] * _spread(voice.logits.end, chars, row_start)
+        start += shares[name] * _spread(voice.start, chars, row_start)
+        end += shares[name] * _spread(voice.end, chars, row_start)
         _mark_borders(voice, chars, decoding, reach=reach, ends=ends)
 
     with np.errstate(divide="ignore"):
-        fused = ContextLogits(np.log(start), np.log(end), row_start)
-    start_score, end_score = score_tokens(fused, decoding.score)
+        start_score, end_score = score_tokens(
+            np.log(start), np.log(end), row_start, how=decoding.score
+        )
     spans = best_spans(
         np.where(reach > 0, start_score, -np.inf),
         np.where(ends, end_score, -np.inf),
@@ -106,9 +106,9 @@ def _fuse_rows(
     return pd.DataFrame(answers, columns=ANSWER_COLUMNS)
 
 
-def _place_tokens(voice: LocatedLogits, row_start: _Positions) -> _Positions:
+def _place_tokens(voice: ContextLogits, row_start: _Positions) -> _Positions:
     """Half-open characters of every token, ``(tokens, 2)``, counted over all rows."""
-    tokens = np.diff(voice.logits.row_start)
+    tokens = np.diff(voice.row_start)
     return np.asarray(voice.offsets, np.int64) + np.repeat(row_start[:-1], tokens)[:, None]
 
 
@@ -121,7 +121,7 @@ def _spread(logits: FloatArray, chars: _Positions, row_start: _Positions) -> _Fl
 
 
 def _mark_borders(
-    voice: LocatedLogits,
+    voice: ContextLogits,
     chars: _Positions,
     decoding: DecodeConfig,
     *,
@@ -129,8 +129,8 @@ def _mark_borders(
     ends: NDArray[np.bool_],
 ) -> None:
     """Note in `reach` and `ends` where this voice lets a span begin, and how far, and end."""
-    tokens = np.diff(voice.logits.row_start)
-    last = np.repeat(voice.logits.row_start[1:], tokens) - 1
+    tokens = np.diff(voice.row_start)
+    last = np.repeat(voice.row_start[1:], tokens) - 1
     limit = np.arange(len(chars)) + np.asarray(limit_tokens(voice, decoding)) - 1
     furthest = chars[np.minimum(limit, last), 1]
     held = chars[:, 1] > chars[:, 0]
@@ -139,7 +139,7 @@ def _mark_borders(
 
 
 def _share_weights(
-    voices: Mapping[str, LocatedLogits], weights: Mapping[str, float] | None
+    voices: Mapping[str, ContextLogits], weights: Mapping[str, float] | None
 ) -> dict[str, float]:
     """Share of each voice that counts, in an order that depends on their names alone."""
     if not voices:

@@ -19,12 +19,7 @@ from omegaconf import DictConfig
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedModel
 
 from chaii.config.ensemble import EnsembleConfig, Merge, Voters
-from chaii.decoding.located_logits import (
-    LocatedLogits,
-    join_located,
-    locate_logits,
-    merge_prediction,
-)
+from chaii.decoding.context_logits import ContextLogits, join_logits, read_context_logits
 from chaii.ensemble.average import average_logits
 from chaii.ensemble.oof_table import Key, example_keys
 from chaii.model.predict import predict_logits
@@ -175,22 +170,21 @@ def hear_test(
     *,
     how: Merge,
     rows: slice,
-) -> LocatedLogits:
+) -> ContextLogits:
     """What members that share a tokenizer, hence a token store, say of some of the test rows."""
-    examples = predictions[0].examples
-    numbers = np.arange(*rows.indices(len(examples)))
-    merged = [merge_prediction(prediction, store, how=how, rows=rows) for prediction in predictions]
-    return locate_logits(
-        average_logits(merged, weights=[member.weight for member in members]),
-        examples.select(numbers),
-        store.select(numbers),
-        max_tokens=members[0].max_tokens,
-    )
+    numbers = np.arange(*rows.indices(len(predictions[0].examples)))
+    merged = [
+        read_context_logits(
+            prediction, store, max_answer_tokens=members[0].max_tokens, merge=how, rows=numbers
+        )
+        for prediction in predictions
+    ]
+    return average_logits(merged, weights=[member.weight for member in members])
 
 
 def hear_held_out(
     members: Sequence[Member], config: EnsembleConfig
-) -> tuple[Dataset, LocatedLogits] | None:
+) -> tuple[Dataset, ContextLogits] | None:
     """What members say of the rows they held out, each row by all that held it out.
 
     Folds of several runs may differ: rows are grouped by the set of members that held them out.
@@ -201,25 +195,23 @@ def hear_held_out(
     stores = [
         open_store(p.examples, members[0].tokenizer, Path(config.paths.tokens)) for p in predictions
     ]
-    laid = [
-        merge_prediction(*pair, how=config.method.decode.merge)
-        for pair in zip(predictions, stores, strict=True)
-    ]
     parts = []
     for holders, rows in _group_by_holders([p.examples for p in predictions]).items():
-        first = holders[0]
-        examples = predictions[first].examples.select(rows[:, 0])
-        merged = [laid[holder].select(rows[:, i]) for i, holder in enumerate(holders)]
-        voice = locate_logits(
-            average_logits(merged, weights=[judged[holder].weight for holder in holders]),
-            examples,
-            stores[first].select(rows[:, 0]),
-            max_tokens=members[0].max_tokens,
-        )
-        parts.append((examples, voice))
+        merged = [
+            read_context_logits(
+                predictions[holder],
+                stores[holder],
+                max_answer_tokens=members[0].max_tokens,
+                merge=config.method.decode.merge,
+                rows=rows[:, i],
+            )
+            for i, holder in enumerate(holders)
+        ]
+        voice = average_logits(merged, weights=[judged[holder].weight for holder in holders])
+        parts.append((predictions[holders[0]].examples.select(rows[:, 0]), voice))
     if not parts:
         return None
-    return concatenate_datasets([p[0] for p in parts]), join_located([p[1] for p in parts])
+    return concatenate_datasets([p[0] for p in parts]), join_logits([p[1] for p in parts])
 
 
 def _group_by_holders(examples: Sequence[Dataset]) -> dict[tuple[int, ...], NDArray[np.int64]]:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from chaii.config.ensemble import DecodeConfig, MethodConfig, MethodKind
 from chaii.decoding.cleaning import clean_answers
+from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers
-from chaii.decoding.located_logits import LocatedLogits
 from chaii.ensemble.fusion import fuse_characters
 from chaii.ensemble.vote import vote
 
@@ -27,7 +27,7 @@ class Panel:
         ValueError: a voter that is no voice, or voices with other examples than the first.
     """
 
-    def __init__(self, voices: Mapping[str, LocatedLogits], *, voters: Sequence[str]) -> None:
+    def __init__(self, voices: Mapping[str, ContextLogits], *, voters: Sequence[str]) -> None:
         unknown = sorted(set(voters) - set(voices))
         if unknown or not voters:
             raise ValueError(f"voters={list(voters)}: must be some of {sorted(voices)}")
@@ -91,7 +91,7 @@ class Panel:
             )
         return self._known[key]
 
-    def _find(self, name: str) -> LocatedLogits:
+    def _find(self, name: str) -> ContextLogits:
         if name not in self.voices:
             raise ValueError(f"method.voice={name}: must be one of {', '.join(self.voices)}")
         return self.voices[name]

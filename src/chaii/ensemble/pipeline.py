@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from chaii.config.ensemble import EnsembleConfig, MethodConfig, MethodKind
 from chaii.corpus.readers import read_corpus
 from chaii.decoding.cleaning import RULES
+from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers
-from chaii.decoding.located_logits import LocatedLogits
 from chaii.demo.corpora import write_demo_corpora
 from chaii.ensemble.members import Ensemble, gather_members, hear_held_out
 from chaii.ensemble.methods import FUSION, Panel
@@ -93,7 +93,7 @@ def read_test(config: EnsembleConfig) -> Dataset | None:
 
 
 def score_members(
-    ensemble: Ensemble, held: Mapping[str, tuple[Dataset, LocatedLogits]], config: EnsembleConfig
+    ensemble: Ensemble, held: Mapping[str, tuple[Dataset, ContextLogits]], config: EnsembleConfig
 ) -> list[tuple[str, str, dict[str, object]]]:
     """Kind, name and scores of every member and every voice, each on the rows it held out."""
     metrics = [(member.name, member.run.read_metrics()) for member in ensemble.members]
@@ -117,7 +117,7 @@ def rank_voters(
 
 
 def share_rows(
-    ensemble: Ensemble, held: Mapping[str, tuple[Dataset, LocatedLogits]]
+    ensemble: Ensemble, held: Mapping[str, tuple[Dataset, ContextLogits]]
 ) -> Hearing | None:
     """The rows that every voice has held out, in the order of their keys; None without any."""
     if set(held) != set(ensemble.voices):

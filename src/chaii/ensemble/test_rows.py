@@ -11,8 +11,8 @@ import pandas as pd
 from datasets import Dataset
 
 from chaii.config.ensemble import EnsembleConfig, MethodConfig, MethodKind
+from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_n_best
-from chaii.decoding.located_logits import LocatedLogits
 from chaii.ensemble.members import Ensemble, Member, hear_test
 from chaii.ensemble.methods import Panel
 from chaii.ensemble.submission import flatten_whitespace, write_submission
@@ -126,7 +126,7 @@ def _hear_parts(
     *,
     test: Dataset,
     config: EnsembleConfig,
-) -> Iterator[dict[str, LocatedLogits]]:
+) -> Iterator[dict[str, ContextLogits]]:
     """All voices on some of the test rows after the others, so that memory stays flat."""
     stores = {
         name: open_store(test, members[0].tokenizer, Path(config.paths.tokens))

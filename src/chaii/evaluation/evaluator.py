@@ -11,8 +11,8 @@ from datasets import Dataset
 from transformers import PreTrainedModel
 
 from chaii.config.schema import TrainConfig
+from chaii.decoding.context_logits import read_context_logits
 from chaii.decoding.decode import decode_answers
-from chaii.decoding.located_logits import locate_logits, merge_prediction
 from chaii.evaluation.metrics import METRICS, score_answers, score_rows
 from chaii.model.predict import predict_logits
 from chaii.recipe.token_store import open_store
@@ -62,11 +62,8 @@ class Evaluator:
         return Prediction(self._examples, self._windows, *logits)
 
     def _answer(self, prediction: Prediction) -> pd.DataFrame:
-        logits = locate_logits(
-            merge_prediction(prediction, self._store),
-            self._examples,
-            self._store,
-            max_tokens=self._trainer.max_answer_tokens,
+        logits = read_context_logits(
+            prediction, self._store, max_answer_tokens=self._trainer.max_answer_tokens
         )
         return decode_answers(logits)
 
