@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from chaii.config.checks import one_line_errors
 from chaii.config.corpora import Labels
 from chaii.corpus.catalogue import load_catalogue
 from chaii.corpus.label_repair import report_labels

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from chaii.config.checks import one_line_errors
 
 
 def main() -> None:

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TypeVar
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from chaii.config.ensemble import EnsembleConfig, MethodConfig, MethodKind
+from chaii.config.errors import ConfigError, describe_error
 from chaii.config.schema import BackboneConfig, Precision, RecipeConfig, TrainConfig
 
 _Schema = TypeVar("_Schema", TrainConfig, EnsembleConfig)
-
-
-class ConfigError(ValueError):
-    """A setting that cannot work; the message names the key, the value and the rule."""
-
-
-def register_schemas() -> None:
-    """Make the schemas known to Hydra, under the names that conf/*.yaml start from."""
-    OmegaConf.register_new_resolver("package", _package_folder, replace=True)
-    store = ConfigStore.instance()
-    store.store(name="train_schema", node=TrainConfig)
-    store.store(name="ensemble_schema", node=EnsembleConfig)
 
 
 def check_train(config: DictConfig) -> TrainConfig:
@@ -64,23 +49,6 @@ def check_ensemble(config: DictConfig) -> EnsembleConfig:
     if problems:
         raise ConfigError("; ".join(problems))
     return ensemble
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn a mistake, a missing file or a collapsed training into one line and exit status 1."""
-    try:
-        yield
-    except (ValueError, FileNotFoundError, ArithmeticError) as error:
-        raise SystemExit(f"error: {error}") from error
-
-
-def _package_folder(package: str, folder: str) -> str:
-    """``${package:name,folder}``: a folder inside an installed package, without importing it."""
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        return f"{package}/{folder} (package {package} is not installed)"
-    return str(Path(spec.origin).parent / folder)
 
 
 def _to_object(config: DictConfig, schema: type[_Schema]) -> _Schema:

@@ -1,0 +1,95 @@
+"""Errors as one line: what is wrong with a setting or a file, and the rule it breaks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import MarkedYAMLError
+
+from chaii.config.renamed import find_renamed
+
+EXPECTED = (
+    ValueError,
+    OSError,
+    ArithmeticError,
+    HydraException,
+    OmegaConfBaseException,
+    MarkedYAMLError,
+)  # what a setting, a file or a collapsed training raises; anything else is a fault of the code
+_TRACEBACKS = "HYDRA_FULL_ERROR" in os.environ
+
+
+class ConfigError(ValueError):
+    """A setting that cannot work; the message names the key, the value and the rule."""
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn each of the `EXPECTED` errors into one line and exit status 1.
+
+    With the environment variable HYDRA_FULL_ERROR set, the traceback is printed too.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads the output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except EXPECTED as error:
+        if _TRACEBACKS:
+            raise
+        raise SystemExit(f"error: {describe_error(error)}") from error
+
+
+def describe_error(error: BaseException) -> str:
+    """Describe one of the `EXPECTED` errors in one line.
+
+    >>> describe_error(FileNotFoundError(2, "No such file or directory", "data/raw"))
+    'data/raw: No such file or directory'
+    """
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, MissingConfigException):
+        return _describe_missing(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: no override of the form key=value; quote special characters"
+    if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):
+        place = str(error).partition("'")[2].partition("'")[0]
+        in_file = f"{place}.yaml: " if str(error).startswith("In ") else ""
+        return in_file + _describe_setting(cause)
+    if isinstance(error, OmegaConfBaseException):
+        return _describe_setting(error)
+    if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
+        return f"{mark.name}, line {mark.line + 1}: {error.problem}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+def _describe_missing(error: MissingConfigException) -> str:
+    """Name a group's option, or a file, that Hydra does not find, and one that is meant perhaps."""
+    option = str(error.missing_cfg_file)
+    group, _, name = option.rpartition("/")
+    meant = get_close_matches(name, error.options or (), n=1)
+    known = f"one of {', '.join(error.options)}" if error.options else ""
+    hint = f"is {meant[0]} meant?" if meant else known
+    return f"{group}={name}: conf/ has no {option}.yaml" + (f"; {hint}" if hint else "")
+
+
+def _describe_setting(error: OmegaConfBaseException) -> str:
+    """Name a setting and its fault; of one that does not exist, its new name or a like one."""
+    fault = str(error).partition("\n")[0]
+    if not isinstance(error, ConfigAttributeError | ConfigKeyError):
+        return f"{error.full_key}: {fault}" if error.full_key else fault
+    key, siblings = str(error.full_key), []
+    if new := find_renamed(key):
+        return f"{key}: has a new name, {new}"
+    if error.parent_node is not None:
+        siblings = [str(name) for name in error.parent_node]
+    meant = get_close_matches(key.rpartition(".")[2], siblings, n=1)
+    return f"{key}: no such setting" + (f"; is {meant[0]} meant?" if meant else "")
