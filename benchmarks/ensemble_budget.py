@@ -24,7 +24,8 @@ from measure import Line, format_range, parse_arguments, report
 from omegaconf import OmegaConf
 from transformers import AutoConfig, AutoModelForQuestionAnswering, set_seed
 
-from chaii.config.checks import check_ensemble, register_schemas
+from chaii.config.checks import check_ensemble
+from chaii.config.compose import register_schemas
 from chaii.config.ensemble import EnsembleConfig
 from chaii.corpus.readers import read_corpus
 from chaii.ensemble.members import gather_members

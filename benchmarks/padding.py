@@ -18,7 +18,8 @@ from hydra import compose, initialize_config_dir
 from made import make_examples, make_tokenizer
 from measure import Line, parse_arguments, report
 
-from chaii.config.checks import check_train, register_schemas
+from chaii.config.checks import check_train
+from chaii.config.compose import register_schemas
 from chaii.config.schema import RecipeConfig
 from chaii.recipe.plan import make_plan
 from chaii.recipe.plan_summary import padding_share

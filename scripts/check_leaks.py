@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 from datasets import Dataset, concatenate_datasets
-from hydra import compose, initialize_config_dir
 
-from chaii.config.checks import check_train, one_line_errors, register_schemas
+from chaii.config.checks import check_train
+from chaii.config.compose import compose_config
 from chaii.config.corpora import CorpusConfig, CorpusFormat
+from chaii.config.errors import one_line_errors
 from chaii.config.schema import TrainConfig
 from chaii.corpus.leakage import find_leaks, format_leaks
 from chaii.corpus.readers import read_corpus
@@ -29,10 +30,8 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, default="data/leaks.csv", help="is written")
     arguments = parser.parse_intermixed_args()
     with one_line_errors():
-        register_schemas()
-        conf = Path(__file__).resolve().parents[1] / "conf"
-        with initialize_config_dir(str(conf), version_base="1.3"):
-            config = check_train(compose("train", arguments.overrides))
+        conf = Path(__file__).parents[1] / "conf"
+        config = check_train(compose_config(conf, "train", arguments.overrides))
         corpora = read_corpora(config)
         against = {}
         for fold in map(str, range(config.folds.num_folds)):

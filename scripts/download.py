@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from chaii.config.errors import one_line_errors
 from chaii.corpus.catalogue import describe_corpus, load_catalogue, render_readme
 from chaii.corpus.download import download_corpus, match_files
 from chaii.corpus.fetch import DownloadError, Lock

@@ -1,25 +1,22 @@
 """Average, vote, and write a submission: ``python scripts/ensemble.py ensemble=demo``."""
 
-import hydra
 from omegaconf import DictConfig
 
-from chaii.config.checks import check_ensemble, one_line_errors, register_schemas
+from chaii.config.checks import check_ensemble
+from chaii.config.compose import hydra_script
 
-register_schemas()
 
-
-@hydra.main(version_base="1.3", config_path="../conf", config_name="ensemble")
+@hydra_script("ensemble")
 def main(config: DictConfig) -> None:
     """Check the configuration, then load what is heavy and predict."""
-    with one_line_errors():
-        checked = check_ensemble(config)
-        from transformers.utils import logging
+    checked = check_ensemble(config)
+    from transformers.utils import logging
 
-        from chaii.ensemble.pipeline import make_submission
+    from chaii.ensemble.pipeline import make_submission
 
-        logging.set_verbosity_error()  # our own words and bars are enough
-        logging.disable_progress_bar()
-        make_submission(checked)
+    logging.set_verbosity_error()  # our own words and bars are enough
+    logging.disable_progress_bar()
+    make_submission(checked)
 
 
 if __name__ == "__main__":

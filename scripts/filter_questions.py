@@ -8,8 +8,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from chaii.config.checks import ConfigError, one_line_errors
 from chaii.config.corpora import CorpusConfig
+from chaii.config.errors import ConfigError, one_line_errors
 from chaii.corpus.catalogue import load_catalogue
 from chaii.corpus.question_filter import (
     compare_questions,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from chaii.config.corpora import Labels
+from chaii.config.errors import one_line_errors
 from chaii.corpus.catalogue import load_catalogue
 from chaii.corpus.label_repair import report_labels
 from chaii.corpus.readers import read_corpus

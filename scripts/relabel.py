@@ -9,6 +9,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
+from chaii.config.errors import one_line_errors
 from chaii.corpus.label_repair import write_labels
 from chaii.decoding.context_logits import read_context_logits
 from chaii.decoding.relabel import choose_by_logits

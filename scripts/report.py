@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from chaii.config.errors import one_line_errors
 
 
 def main() -> None:

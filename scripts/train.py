@@ -1,25 +1,22 @@
 """Train one fold of one run: ``python scripts/train.py experiment=demo_muril fold=0``."""
 
-import hydra
 from omegaconf import DictConfig
 
-from chaii.config.checks import check_train, one_line_errors, register_schemas
+from chaii.config.checks import check_train
+from chaii.config.compose import hydra_script
 
-register_schemas()
 
-
-@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
+@hydra_script("train")
 def main(config: DictConfig) -> None:
     """Check the configuration, then load what is heavy and train."""
-    with one_line_errors():
-        checked = check_train(config)
-        from transformers.utils import logging
+    checked = check_train(config)
+    from transformers.utils import logging
 
-        from chaii.train import train_fold
+    from chaii.train import train_fold
 
-        logging.set_verbosity_error()  # our own words and bars are enough
-        logging.disable_progress_bar()
-        train_fold(checked)
+    logging.set_verbosity_error()  # our own words and bars are enough
+    logging.disable_progress_bar()
+    train_fold(checked)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset
-from hydra import compose, initialize_config_dir
 
-from chaii.config.checks import check_ensemble, check_train, register_schemas
+from chaii.config import compose
+from chaii.config.checks import check_ensemble, check_train
 from chaii.config.schema import ScratchConfig, TokenizerKind
 from chaii.corpus.readers import EXAMPLE_FEATURES
 from chaii.model.backbone import train_tokenizer
@@ -79,9 +79,7 @@ FAST = ("max_examples=40", "trainer.max_steps=8", "trainer.num_evaluations=2")
 
 
 def _compose_config(name, *overrides):
-    register_schemas()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(name, overrides=list(overrides))
+    return compose.compose_config(CONF, name, overrides)
 
 
 @pytest.fixture(scope="session")

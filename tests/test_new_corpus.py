@@ -4,9 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-
-from chaii.config.checks import check_train, register_schemas
+from chaii.config.checks import check_train
+from chaii.config.compose import compose_config
 from chaii.train import train_fold
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -44,9 +43,7 @@ def test_a_corpus_is_added_by_one_file_and_trained_on(tmp_path):
         f"paths.input={tmp_path}",
         f"paths.output={tmp_path}/made",
     ]
-    register_schemas()
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        run = train_fold(check_train(compose("train", overrides=overrides)))
+    run = train_fold(check_train(compose_config(conf, "train", overrides)))
 
     metrics = run.read_metrics()
     assert metrics["history"][-1]["step"] == 2

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-from chaii.config.checks import ConfigError
+from chaii.config.errors import ConfigError
 from chaii.corpus.readers import CorpusError
 
 

@@ -20,7 +20,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from chaii.config.checks import ConfigError
+from chaii.config.errors import ConfigError
+from chaii.config.renamed import list_renamed
 from chaii.config.schema import TrainConfig
 
 _PACKAGES = ("chaii", "torch", "transformers", "tokenizers", "datasets", "numpy", "pandas")
@@ -123,7 +124,7 @@ class RunFolder:
         """
         if config.overwrite or not self.config.is_file():
             return
-        old, new = _settings(OmegaConf.load(self.config)), _settings(OmegaConf.structured(config))
+        old, new = _settings(self.read_config()), _settings(OmegaConf.structured(config))
         changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
         if changed:
             raise ConfigError(
@@ -157,9 +158,15 @@ class RunFolder:
         _write_json(self.checkpoints / "restarts.json", restarts)
 
     def read_config(self) -> DictConfig:
-        """The resolved configuration the run was trained with, whatever its schema was then."""
+        """Read the resolved configuration that the run was trained with.
+
+        Raises:
+            ConfigError: an older version wrote it, and settings have new names.
+        """
         config = OmegaConf.load(self.config)
         assert isinstance(config, DictConfig)
+        if renamed := list(list_renamed(OmegaConf.to_container(config))):
+            raise ConfigError(f"{self.config}: of an older version: {', '.join(renamed)}")
         return config
 
     def read_metrics(self) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from chaii.config.checks import ConfigError
 from chaii.config.ensemble import MethodConfig
+from chaii.config.errors import ConfigError
 from chaii.decoding.decode import decode_answers
 from chaii.ensemble import members
 from chaii.ensemble.members import gather_members, hear_held_out

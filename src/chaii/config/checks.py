@@ -60,7 +60,7 @@ def _to_object(config: DictConfig, schema: type[_Schema]) -> _Schema:
         plain = OmegaConf.to_container(config, resolve=True)
         filled = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), plain))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(describe_error(error)) from error
     assert isinstance(filled, schema)
     return filled
 

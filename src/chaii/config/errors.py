@@ -78,7 +78,7 @@ def _describe_missing(error: MissingConfigException) -> str:
     meant = get_close_matches(name, error.options or (), n=1)
     known = f"one of {', '.join(error.options)}" if error.options else ""
     hint = f"is {meant[0]} meant?" if meant else known
-    return f"{group}={name}: conf/ has no {option}.yaml" + (f"; {hint}" if hint else "")
+    return f"{group or 'config'}={name}: conf/ has no {option}.yaml" + (f"; {hint}" if hint else "")
 
 
 def _describe_setting(error: OmegaConfBaseException) -> str:
@@ -89,6 +89,8 @@ def _describe_setting(error: OmegaConfBaseException) -> str:
     key, siblings = str(error.full_key), []
     if new := find_renamed(key):
         return f"{key}: has a new name, {new}"
+    if error.object_type is dict:
+        return f"{key}: not set yet; +{key}=... adds it"
     if error.parent_node is not None:
         siblings = [str(name) for name in error.parent_node]
     meant = get_close_matches(key.rpartition(".")[2], siblings, n=1)

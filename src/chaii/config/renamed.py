@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-_RENAMED = {  # a pattern of the old key, and what takes its place; applied in this order
+RENAMED = {  # a pattern of the old key, and what takes its place; applied in this order
     r"backbone.windows_per_step": "backbone.effective_batch_size",
     r"backbone.warmup": "backbone.warmup_ratio",
     r"trainer.batch_size": "trainer.per_device_train_batch_size",
@@ -27,7 +27,6 @@ _RENAMED = {  # a pattern of the old key, and what takes its place; applied in t
     r"folds.count": "folds.num_folds",
     r"blend": "ensemble",
     r"budget": "time_budget",
-    r"method.voice": "method.group",
 }
 
 
@@ -44,7 +43,7 @@ def find_renamed(key: str) -> str | None:
     'doc_stride'
     """
     renamed = old_key = key.replace("[", ".").replace("]", "")
-    for old, new in _RENAMED.items():
+    for old, new in RENAMED.items():
         renamed = re.sub(rf"^{old}(?=\.|$)", new, renamed)
         if old.rpartition(".")[2] == key != old:
             renamed = new.rpartition(".")[2]

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from chaii.config.checks import register_schemas
+from chaii.config.compose import register_schemas
 from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.config.schema import PathsConfig
 
