@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import tempfile
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -150,7 +149,7 @@ def train_ours(work: Work, model: Any) -> float:
                 collate, template=work.store.template, pad_to_multiple_of=padding_step()
             ),
         )
-        with nullcontext() if trainer.torch_compile else FastLinear():
+        with FastLinear():
             return _run(loop)
 
 

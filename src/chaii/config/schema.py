@@ -154,8 +154,6 @@ class TrainerConfig:
     num_threads: int | None = None  # CPU threads of torch; None: all cores
     max_answer_tokens: int = 30
     gradient_checkpointing: bool = False  # compute activations twice, to keep fewer of them
-    torch_compile: bool = False  # torch.compile
-    collapse_width: float = 4.0  # standard deviations above its mean at which a loss is a collapse
     restarts: int = 0  # how often a collapsed training goes on, at half the rate and the next seed
     logging_steps: int = 50  # optimiser steps
     max_steps: int | None = None  # stop early, for debugging

@@ -35,7 +35,7 @@ class CollapseError(ArithmeticError):
 class CollapseGuard(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
     """Asks the trainer to stop where its log shows a collapse, by `find_collapse`."""
 
-    def __init__(self, *, width: float) -> None:
+    def __init__(self, *, width: float = 4.0) -> None:
         self._width = width
         self.collapse: CollapseError | None = None
 

@@ -60,12 +60,11 @@ def train_model(
         score=score,
     )
     loop.remove_callback(ProgressCallback)
-    guard = CollapseGuard(width=trainer.collapse_width)
+    guard = CollapseGuard()
     for callback in (QuietProgress(), guard, RateScale(rate_factor)):
         loop.add_callback(callback)
     checkpoint = get_last_checkpoint(folder) if folder.is_dir() else None
-    plain = trainer.torch_compile or trainer.gradient_checkpointing
-    with nullcontext() if plain else FastLinear():
+    with nullcontext() if trainer.gradient_checkpointing else FastLinear():
         loop.train(resume_from_checkpoint=checkpoint)
     if guard.collapse:
         drop_checkpoints_after(folder, guard.collapse.onset)
@@ -176,7 +175,6 @@ def training_arguments(
         use_cpu=not torch.cuda.is_available(),  # else bf16 is refused without a GPU
         bf16=precision is Precision.bf16,
         fp16=precision is Precision.fp16,
-        torch_compile=trainer.torch_compile,
         seed=seed,
         save_strategy="steps",
         save_steps=every,
