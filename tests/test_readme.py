@@ -139,19 +139,24 @@ def test_backbones_of_the_table_are_those_of_conf():
     assert set(read_backbones()) == {path.stem for path in (ROOT / "conf/backbone").glob("*.yaml")}
 
 
-def find_backbone(experiment):
-    """The backbone of an experiment, or of the one that it inherits from."""
-    path = ROOT / "conf/experiment" / f"{experiment}.yaml"
-    defaults = yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"]
-    chosen = [entry["override /backbone"] for entry in defaults if "override /backbone" in entry]
-    parents = [entry for entry in defaults if isinstance(entry, str) and entry != "_self_"]
-    return chosen[0] if chosen else find_backbone(parents[0])
+def find_backbone(name="train", folder=ROOT / "conf"):
+    """The backbone of an experiment: its own, that of its parent, or the one of conf/train.yaml."""
+    content = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    choices, parents = {}, []
+    for entry in content.get("defaults", []):
+        if isinstance(entry, dict):
+            choices |= {key.removeprefix("override /"): value for key, value in entry.items()}
+        elif entry != "_self_":
+            parents.append(entry)
+    if "backbone" in choices:
+        return choices["backbone"]
+    return find_backbone(parents[0], folder) if parents else find_backbone()
 
 
 def test_backbones_are_used_by_the_experiments_beside_them():
     table = read_backbones()
     for experiment in {name for experiments in table.values() for name in experiments}:
-        assert experiment in table[find_backbone(experiment)]
+        assert experiment in table[find_backbone(experiment, ROOT / "conf/experiment")]
 
 
 def test_the_contents_are_the_headings():
