@@ -27,9 +27,11 @@ def read_notebook(name):
 
 
 def execute(name, attached, working, **settings):
-    """The executed notebook; raises at the first cell that fails."""
+    """Execute a notebook and return it; raises at the first cell that fails."""
     notebook = read_notebook(name)
-    own_kernel = KernelSpecManager(kernel_dirs=[])  # that of this interpreter, none installed
+    own_kernel = KernelSpecManager(
+        kernel_dirs=[]
+    )  # the kernel of this interpreter, not an installed one
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=own_kernel)
     client = NotebookClient(
         notebook, km=manager, timeout=300, resources={"metadata": {"path": str(NOTEBOOKS)}}
@@ -41,7 +43,7 @@ def execute(name, attached, working, **settings):
             "CHAII_INPUT": str(attached),
             "CHAII_OUTPUT": str(working),
             "HF_HOME": str(working / "hub"),
-            # Python leaves bytecode unwritten where a folder is really read-only; root ignores that
+            # root writes bytecode even to a read-only folder
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
             **settings,
@@ -51,7 +53,7 @@ def execute(name, attached, working, **settings):
 
 
 def list_tree(folder):
-    """Name, size and time of last change of everything in a folder."""
+    """Return name, size and modification time of everything in a folder."""
     return {
         path.relative_to(folder): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in [folder, *folder.rglob("*")]
@@ -65,7 +67,7 @@ def take_write_permission(folder):
 
 @pytest.fixture(scope="module")
 def attached(tmp_path_factory):
-    """Stands in for /kaggle/input: the repository and the competition's test file."""
+    """Replace /kaggle/input by a folder with the repository and the competition's test file."""
     folder = tmp_path_factory.mktemp("kaggle") / "input"
     for part in ("conf", "src"):
         shutil.copytree(
@@ -82,7 +84,7 @@ def attached(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(attached, tmp_path_factory):
-    """The executed training notebook, and its working folder."""
+    """Execute the training notebook; return it with its working folder."""
     working = tmp_path_factory.mktemp("training")
     settings = {"CHAII_EXPERIMENT": "demo_muril", "CHAII_FOLD": "1", "CHAII_OVERRIDES": QUICK}
     return execute("kaggle_train", attached, working, **settings), working
@@ -90,7 +92,7 @@ def trained(attached, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def submitted(attached, trained, tmp_path_factory):
-    """The executed submission notebook, its working folder, its input before and after."""
+    """Execute the submission notebook; return it, its folder, its input before and after."""
     working = tmp_path_factory.mktemp("submitting")
     shutil.copytree(trained[1] / "runs", attached / "chaii-runs")
     take_write_permission(attached)
@@ -101,15 +103,15 @@ def submitted(attached, trained, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told(attached, submitted):
-    """The executed write-up of what was trained and submitted."""
+def written(attached, submitted):
+    """Execute the write-up of what was trained and submitted."""
     overrides = f"paths=kaggle paths.runs={attached}/chaii-runs ensemble.members=[demo_muril]"
     name = "ensemble.name=submission"
     return execute("writeup", attached, submitted[1], CHAII_OVERRIDES=f"{overrides} {name}")
 
 
 def outputs(notebook, kind):
-    """All outputs of a MIME type."""
+    """List all outputs of a MIME type."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     data = [output.get("data", {}) for cell in cells for output in cell.outputs]
     return [shown[kind] for shown in data if kind in shown]
@@ -141,12 +143,12 @@ def test_submission_notebook_leaves_its_input_as_it_was(submitted):
     assert after == before
 
 
-def test_writeup_shows_tables(told):
-    assert len(outputs(told, "text/html")) >= 3
+def test_writeup_shows_tables(written):
+    assert len(outputs(written, "text/html")) >= 3
 
 
-def test_writeup_shows_pictures(told):
-    assert len(outputs(told, "image/png")) == 3
+def test_writeup_shows_pictures(written):
+    assert len(outputs(written, "image/png")) == 3
 
 
 @pytest.mark.parametrize("name", ["kaggle_train", "kaggle_submit"])
@@ -156,11 +158,20 @@ def test_kaggle_notebooks_are_stored_without_outputs(name):
 
 
 def test_writeup_is_stored_with_its_pictures():
-    assert (
-        len(outputs(read_notebook("writeup"), "image/png")) == 6
-    )  # three of the runs, one of each comparison
+    # three pictures of the runs, one of each of three comparisons
+    assert len(outputs(read_notebook("writeup"), "image/png")) == 6
+
+
+def test_stored_outputs_hold_no_warning_and_little_data():
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        assert path.stat().st_size < 3e6
+        for cell in read_notebook(path.stem).cells:
+            streams = [
+                output for output in cell.get("outputs", []) if output.output_type == "stream"
+            ]
+            assert not [output for output in streams if "Warning" in output.text], path.stem
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_notebooks_name_no_folder_of_the_machine_they_were_made_on(path):
-    assert not re.search(r"/(?:home|tmp|work|root|Users)/", path.read_text())
+    assert not re.search(r"/(?:home|tmp|work|root|Users)/", path.read_text(encoding="utf-8"))
