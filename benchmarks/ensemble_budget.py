@@ -18,19 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from hydra import compose, initialize_config_dir
 from made import make_examples, make_tokenizer
 from measure import Line, format_range, parse_arguments, report
 from omegaconf import OmegaConf
 from transformers import AutoConfig, AutoModelForQuestionAnswering, set_seed
 
 from chaii.config.checks import check_ensemble
-from chaii.config.compose import compose_config
+from chaii.config.compose import register_schemas
 from chaii.config.ensemble import EnsembleConfig
 from chaii.corpus.readers import read_corpus
-from chaii.ensemble.members import gather_members
-from chaii.ensemble.pipeline import make_submission
-from chaii.ensemble.test_rows import estimate_members
-from chaii.ensemble.time_budget import Budget
+from chaii.ensemble.members import Inference, gather_members
+from chaii.ensemble.pipeline import estimate_jobs, make_submission
 
 FOLDS = {"bert": 3, "rembert": 5, "xlm-roberta": 5}  # MuRIL's family, RemBERT's, XLM-R's
 CONF = Path(__file__).parents[1] / "conf"
@@ -52,7 +51,7 @@ def make_runs(folder: Path) -> None:
             AutoModelForQuestionAnswering.from_config(config).save_pretrained(run / "model")
             tokenizer.save_pretrained(run / "model")
             settings: dict[str, Any] = {"backbone": {"name": architecture}, "recipe": recipe}
-            settings |= {"trainer": {"max_answer_tokens": 30}}
+            settings |= {"trainer": {"max_answer_tokens": 30, "precision": "fp32"}}
             OmegaConf.save(OmegaConf.create(settings), run / "config.yaml")
             (run / "metrics.json").write_text(json.dumps({"windows": 0, "fold": fold}))
 
@@ -66,16 +65,18 @@ def make_test(path: Path, rows: int) -> None:
 
 def configure(folder: Path, *overrides: str) -> EnsembleConfig:
     """Configure the ensemble of all members in one folder."""
+    register_schemas()
     paths = [f"paths.output={folder}", f"paths.submissions={folder}/submissions"]
     members = [f"ensemble.members=[{','.join(FOLDS)}]", f"ensemble.test.path={folder}/test.csv"]
-    return check_ensemble(compose_config(CONF, "ensemble", [*paths, *members, *overrides]))
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        return check_ensemble(compose("ensemble", [*paths, *members, *overrides]))
 
 
 def estimate(config: EnsembleConfig) -> float:
     """Estimate the seconds of all members from a sample of each run."""
     test, _ = read_corpus("test", config.ensemble.test)
-    members = gather_members(config).members
-    return sum(estimate_members(members, test, config, Budget(None)).values())
+    jobs = [Inference(member, test, config) for member in gather_members(config).members]
+    return sum(estimate_jobs(jobs).values())
 
 
 def answer(config: EnsembleConfig, rows: int) -> float:

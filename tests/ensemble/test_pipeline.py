@@ -11,7 +11,7 @@ from chaii.config.ensemble import MethodConfig
 from chaii.config.errors import ConfigError
 from chaii.decoding.decode import decode_answers
 from chaii.ensemble import members
-from chaii.ensemble.members import gather_members, hear_held_out
+from chaii.ensemble.members import Inference, gather_members, load_oof_predictions
 from chaii.ensemble.pipeline import make_submission
 
 
@@ -44,28 +44,28 @@ def test_the_submission_answers_every_test_row_in_order(submission, three_backbo
         assert all(word in context for word in answer.split())
 
 
-def test_members_blends_and_the_vote_are_scored(submission):
+def test_members_averages_and_the_vote_are_scored(submission):
     scores = pd.read_csv(submission.with_name("demo_scores.csv"))
-    assert scores["kind"].tolist() == ["member"] * 6 + ["blend"] * 3 + ["vote"]
+    assert scores["kind"].tolist() == ["member"] * 6 + ["average"] * 3 + ["vote"]
     members = scores[scores["kind"] == "member"]
     assert set(members["rows"]) == {20}
     assert set(scores[scores["kind"] != "member"]["rows"]) == {40}
     assert scores[["jaccard", "exact", "f1", "hindi", "tamil"]].notna().all(axis=None)
 
 
-def test_a_blend_of_disjoint_folds_is_their_mean(submission):
+def test_the_average_of_disjoint_folds_scores_as_their_mean(submission):
     scores = pd.read_csv(submission.with_name("demo_scores.csv"))
     members = scores[scores["name"].str.startswith("demo_muril/")]["jaccard"]
-    blend = scores.set_index("name").loc["tiny_muril", "jaccard"]
-    assert blend == pytest.approx(members.mean())
+    average = scores.set_index("name").loc["tiny_muril", "jaccard"]
+    assert average == pytest.approx(members.mean())
 
 
 def test_one_run_alone_answers_exactly_as_it_did_out_of_fold(three_backbones, ensemble_config):
     config = ensemble_config(three_backbones, "ensemble.members=[demo_xlmr]")
-    group = gather_members(config).voices["tiny_xlmr"]
-    examples, voice = hear_held_out(group, config)
+    group = gather_members(config).groups["tiny_xlmr"]
+    examples, logits = load_oof_predictions(group, config)
     oof = pd.concat([member.run.read_oof() for member in group]).set_index("id")["prediction"]
-    ours = pd.Series(list(decode_answers(voice)["prediction"]), index=examples["id"])
+    ours = pd.Series(list(decode_answers(logits)["prediction"]), index=examples["id"])
     assert ours.sort_index().to_dict() == oof.sort_index().to_dict()
 
 
@@ -153,7 +153,8 @@ def test_an_ensemble_of_one_run_is_that_run(three_backbones, ensemble_demo, meth
         three_backbones,
         "ensemble.members=[demo_xlmr]",
         "ensemble.name=one",
-        "method.voice=tiny_xlmr",
+        "method=vote",
+        "method.group=tiny_xlmr",
         "method.kind=single",
     )
     assert path.read_bytes() == plain.read_bytes()
@@ -174,14 +175,12 @@ def test_the_order_of_members_changes_no_method(three_backbones, ensemble_demo, 
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_thin_evidence_is_said_and_changes_nothing(
+def test_with_few_rows_the_vote_is_kept_and_it_is_said(
     submission, three_backbones, ensemble_demo, capsys
 ):
     path = ensemble_demo(three_backbones, "method=auto", "ensemble.name=thin")
     assert path.read_bytes() == submission.read_bytes()
-    assert "40 held-out rows, fewer than search.min_rows=200: the evidence is too thin" in (
-        capsys.readouterr().out
-    )
+    assert "40 out-of-fold rows, fewer than search.min_rows=200" in capsys.readouterr().out
 
 
 def test_the_chosen_method_can_be_taken_by_hand(three_backbones, ensemble_demo, ensemble_config):
@@ -206,10 +205,10 @@ def test_every_methods_score_has_its_interval(three_backbones, ensemble_demo):
         assert (trials[f"{name}low"] <= middle + 1e-12).all()
         assert (middle <= trials[f"{name}high"] + 1e-12).all()
     rules = pd.read_csv(path.with_name("table_rules.csv"))
-    assert set(rules["voice"]) == {"tiny_muril", "tiny_xlmr", "tiny_rembert", "fusion"}
+    assert set(rules["group"]) == {"tiny_muril", "tiny_xlmr", "tiny_rembert", "fusion"}
 
 
-def test_held_out_answers_are_stored_with_what_each_voter_said(submission):
+def test_out_of_fold_answers_are_stored_with_those_of_each_voter(submission):
     oof = pd.read_parquet(submission.with_name("demo_oof.parquet"))
     assert len(oof) == 40
     for row in oof.itertuples():
@@ -227,21 +226,21 @@ def test_runs_may_vote_instead_of_backbones(three_backbones, ensemble_demo):
         "ensemble.test=null",
     )
     scores = pd.read_csv(path)
-    assert scores[scores["kind"] == "blend"]["name"].tolist() == ["demo_muril", "demo_xlmr"]
+    assert scores[scores["kind"] == "average"]["name"].tolist() == ["demo_muril", "demo_xlmr"]
 
 
 def test_the_n_best_answers_are_written_where_asked(three_backbones, ensemble_demo):
     path = ensemble_demo(three_backbones, "n_best=3", "ensemble.name=ranked")
     best = pd.read_csv(path.with_name("ranked_nbest.csv"), keep_default_na=False)
-    assert best.groupby(["voice", "id"])["rank"].max().unique().tolist() == [2]
-    assert (best.groupby(["voice", "id"])["score"].diff().dropna() <= 0).all()
+    assert best.groupby(["group", "id"])["rank"].max().unique().tolist() == [2]
+    assert (best.groupby(["group", "id"])["score"].diff().dropna() <= 0).all()
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("method.kind=single", "method.voice=None: set it where method.kind is single"),
-        ("+method.weights.x=-1", "method.weights.x=-1.0: must not be negative"),
+        ("method.kind=single", "method.group=None: set it where method.kind is single"),
+        ("+method.weights.x=-1", "method.weights.x=-1.0: must be finite and not negative"),
         ("+ensemble.weights.gone=2", "ensemble.weights.gone: no member"),
         ("method.decode.max_words=0", "method.decode.max_words=0: must be at least 1"),
         ("search.folds=1", "search.folds=1: must be at least 2"),
@@ -270,18 +269,18 @@ def test_a_budget_of_nothing_leaves_a_valid_submission(
     path = ensemble_demo(three_backbones, *fresh, "time_budget=0.000001")
     expected = read(three_backbones / "demo/chaii/test.csv")
     assert list(read(path)["id"]) == list(expected["id"])
-    assert "40 answers by 0 of 6 members" in capsys.readouterr().out
+    assert "40 answers by 0 of 6 models" in capsys.readouterr().out
 
 
 def test_members_that_would_overrun_the_budget_are_left_out(
     three_backbones, ensemble_demo, fresh, monkeypatch, capsys
 ):
-    def estimate(member, *_):
-        return 1e6 if member.run.name == "demo_xlmr" else 0.001
+    def estimate(job):
+        return 1e6 if job.member.run.name == "demo_xlmr" else 0.001
 
-    monkeypatch.setattr(members.Member, "estimate", estimate)
+    monkeypatch.setattr(Inference, "estimate_seconds", estimate)
     path = ensemble_demo(three_backbones, *fresh, "time_budget=10")
-    assert "40 answers by 4 of 6 members" in capsys.readouterr().out
+    assert "40 answers by 4 of 6 models" in capsys.readouterr().out
     others = ensemble_demo(
         three_backbones,
         *fresh,
@@ -291,17 +290,17 @@ def test_members_that_would_overrun_the_budget_are_left_out(
     assert path.read_bytes() == others.read_bytes()
 
 
-def test_a_killed_ensemble_leaves_the_submission_of_those_heard(
+def test_a_killed_ensemble_leaves_the_submission_of_the_members_so_far(
     three_backbones, ensemble_demo, fresh, monkeypatch
 ):
-    predict = members.Member.predict
+    predict = Inference.predict
 
-    def die_at_the_second(member, *arguments):
-        if member.run.name == "demo_xlmr":
+    def die_at_the_second(job):
+        if job.member.run.name == "demo_xlmr":
             raise KeyboardInterrupt
-        return predict(member, *arguments)
+        return predict(job)
 
-    monkeypatch.setattr(members.Member, "predict", die_at_the_second)
+    monkeypatch.setattr(Inference, "predict", die_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         ensemble_demo(three_backbones, *fresh, "time_budget=60", "ensemble.name=killed")
     monkeypatch.undo()
@@ -313,10 +312,10 @@ def test_a_killed_ensemble_leaves_the_submission_of_those_heard(
     assert (killed["PredictionString"] != "").any()
 
 
-def test_test_rows_are_answered_in_parts_without_a_trace(
+def test_test_rows_are_answered_in_parts_with_equal_answers(
     submission, three_backbones, ensemble_demo, monkeypatch
 ):
-    monkeypatch.setattr("chaii.ensemble.test_rows._ROWS", 7)
+    monkeypatch.setattr("chaii.ensemble.pipeline._ROWS", 7)
     path = ensemble_demo(three_backbones, "ensemble.name=parts")
     assert path.read_bytes() == submission.read_bytes()
 
@@ -325,6 +324,7 @@ def test_no_answer_is_an_answer_where_it_is_allowed(three_backbones, ensemble_de
     paths = [
         ensemble_demo(
             three_backbones,
+            "method=vote",
             f"ensemble.name=null{place}",
             f"method.decode.null_threshold={threshold}",
         )
@@ -341,16 +341,16 @@ def test_runs_of_one_backbone_may_cut_their_windows_otherwise(
     lengths = ("recipe.predict_max_length=48", "recipe.predict_doc_stride=16")
     train_demo(three_backbones, "name=narrow", *lengths)
     config = ensemble_config(three_backbones, "ensemble.members=[demo_muril,narrow]")
-    group = [m for m in gather_members(config).voices["tiny_muril"] if m.run.fold == "0"]
-    wide, narrow = (hear_held_out([member], config)[1] for member in group)
-    _, both = hear_held_out(group, config)
+    group = [m for m in gather_members(config).groups["tiny_muril"] if m.run.fold == "0"]
+    wide, narrow = (load_oof_predictions([member], config)[1] for member in group)
+    _, both = load_oof_predictions(group, config)
     assert not np.array_equal(wide.start, narrow.start)
     np.testing.assert_allclose(both.start, (wide.start + narrow.start) / 2, rtol=1e-5)
     weighted = ensemble_config(
         three_backbones, "ensemble.members=[demo_muril,narrow]", "+ensemble.weights.narrow=3"
     )
-    group = [m for m in gather_members(weighted).voices["tiny_muril"] if m.run.fold == "0"]
-    _, both = hear_held_out(group, weighted)
+    group = [m for m in gather_members(weighted).groups["tiny_muril"] if m.run.fold == "0"]
+    _, both = load_oof_predictions(group, weighted)
     np.testing.assert_allclose(both.start, (wide.start + 3 * narrow.start) / 4, rtol=1e-5)
 
 
@@ -371,35 +371,35 @@ def test_a_method_that_names_what_is_not_there_is_refused(
         ensemble_demo(three_backbones, override)
 
 
-def test_a_cached_fold_says_nothing_of_the_others_time(
+def test_a_cached_fold_does_not_stand_for_the_time_of_others(
     three_backbones, ensemble_demo, fresh, monkeypatch, capsys
 ):
-    predict = members.Member.predict
+    predict = Inference.predict
 
-    def stop_after_one(member, *arguments):
-        if member.name != "demo_muril/0":
+    def stop_after_one(job):
+        if job.member.name != "demo_muril/0":
             raise KeyboardInterrupt
-        return predict(member, *arguments)
+        return predict(job)
 
-    monkeypatch.setattr(members.Member, "predict", stop_after_one)
+    monkeypatch.setattr(Inference, "predict", stop_after_one)
     with pytest.raises(KeyboardInterrupt):
         ensemble_demo(three_backbones, *fresh)
     monkeypatch.undo()
-    monkeypatch.setattr(members.Member, "estimate", lambda *_: 1e6)
+    monkeypatch.setattr(Inference, "estimate_seconds", lambda _: 1e6)
     ensemble_demo(three_backbones, *fresh, "time_budget=10")
-    assert "answers by 1 of 6 members" in capsys.readouterr().out
+    assert "answers by 1 of 6 models" in capsys.readouterr().out
 
 
 def test_a_run_of_weight_0_takes_no_part(three_backbones, ensemble_config):
     config = ensemble_config(three_backbones, "+ensemble.weights.demo_xlmr=0")
-    assert list(gather_members(config).voices) == ["tiny_muril", "tiny_rembert"]
+    assert list(gather_members(config).groups) == ["tiny_muril", "tiny_rembert"]
 
 
-def test_where_none_that_counts_is_heard_all_heard_count_alike(
+def test_where_no_weighted_voter_is_done_all_count_alike(
     three_backbones, ensemble_demo, fresh, monkeypatch, capsys
 ):
     monkeypatch.setattr(
-        members.Member, "estimate", lambda member, *_: 1e6 * (member.run.name != "demo_muril")
+        Inference, "estimate_seconds", lambda job: 1e6 * (job.member.run.name != "demo_muril")
     )
     ensemble_demo(three_backbones, *fresh, "time_budget=10", "+method.weights.tiny_muril=0")
-    assert "answers by 2 of 6 members" in capsys.readouterr().out
+    assert "answers by 2 of 6 models" in capsys.readouterr().out

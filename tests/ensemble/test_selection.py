@@ -1,13 +1,12 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from chaii.config.ensemble import DecodeConfig, MethodConfig, MethodKind, SearchConfig, SpanScore
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers
-from chaii.ensemble.methods import Panel
-from chaii.ensemble.selection import Truth, choose_method, describe_method
+from chaii.ensemble.methods import MemberPredictions
+from chaii.ensemble.selection import GoldAnswers, choose_method, describe_method
 
 WORDS = [f"w{number}" for number in range(10)]
 CONTEXT = " ".join(WORDS)
@@ -18,7 +17,7 @@ PLAIN = MethodConfig()
 
 
 def pointing_at(places, *, context=CONTEXT, offsets=OFFSETS, sure=5.0):
-    """A voice that answers, row by row, the token at each place."""
+    """Logits of a group that answers, row by row, the token at each place."""
     logits = np.zeros((len(places), len(offsets)), dtype=np.float32)
     logits[np.arange(len(places)), places] = sure
     row_start = np.arange(len(places) + 1) * len(offsets)
@@ -33,42 +32,41 @@ def pointing_at(places, *, context=CONTEXT, offsets=OFFSETS, sure=5.0):
     )
 
 
-def gold(places, *, words=WORDS, group=1):
-    groups = [row // group for row in range(len(places))]
-    return Truth(golds=[[words[place]] for place in places], groups=groups)
+def gold_at(places, *, words=WORDS):
+    return GoldAnswers(texts=[[words[place]] for place in places], contexts=range(len(places)))
 
 
-def panel_of(rows, shares, *, seed=0):
-    """Voices a, b, ... that are right in a share of the rows, and the truth."""
+def predict(rows, shares, *, seed=0):
+    """Groups a, b, ... that are right in a share of the rows, and the gold answers."""
     rng = np.random.default_rng(seed)
-    truth = rng.integers(10, size=rows)
-    voices = {
-        name: pointing_at(np.where(rng.random(rows) < share, truth, rng.integers(10, size=rows)))
+    right = rng.integers(10, size=rows)
+    groups = {
+        name: pointing_at(np.where(rng.random(rows) < share, right, rng.integers(10, size=rows)))
         for name, share in zip("abc", shares, strict=False)
     }
-    return Panel(voices, voters=list(voices)), gold(truth)
+    return MemberPredictions(groups, voters=list(groups)), gold_at(right)
 
 
-def test_a_voice_that_beats_the_vote_is_chosen():
-    panel, truth = panel_of(400, [0.95, 0.1, 0.1])
-    selection = choose_method(panel, truth, base=PLAIN, search=SEARCH)
-    answers = panel.answer(selection.method)
-    assert truth.jaccard(answers).mean() > 0.93
+def test_a_group_that_beats_the_vote_is_chosen():
+    predictions, gold = predict(400, [0.95, 0.1, 0.1])
+    selection = choose_method(predictions, gold, base=PLAIN, search=SEARCH)
+    answers = predictions.answer(selection.method)
+    assert gold.score(answers).mean() > 0.93
     assert describe_method(selection.method) != "vote, sum"
-    assert truth.jaccard(selection.nested).mean() > 0.93
+    assert gold.score(selection.nested).mean() > 0.93
 
 
 def test_the_vote_stays_where_nothing_is_surely_better():
-    panel, truth = panel_of(400, [0.6, 0.6, 0.6])
-    selection = choose_method(panel, truth, base=PLAIN, search=SEARCH)
+    predictions, gold = predict(400, [0.6, 0.6, 0.6])
+    selection = choose_method(predictions, gold, base=PLAIN, search=SEARCH)
     assert describe_method(selection.method) == "vote, sum"
     trials = selection.trials.set_index("method")
     assert trials.loc["vote, sum", "gain"] == trials.loc["vote, sum", "gain_high"] == 0
 
 
 def test_with_few_rows_the_default_is_kept_untried():
-    panel, truth = panel_of(199, [0.95, 0.1, 0.1])
-    selection = choose_method(panel, truth, base=PLAIN, search=SEARCH)
+    predictions, gold = predict(199, [0.95, 0.1, 0.1])
+    selection = choose_method(predictions, gold, base=PLAIN, search=SEARCH)
     assert selection.nested is None
     assert selection.trials["method"].tolist() == ["vote, sum"]
     assert selection.method.ranking[0] == "a"
@@ -77,8 +75,8 @@ def test_with_few_rows_the_default_is_kept_untried():
 def test_choices_on_noise_gain_nothing_on_rows_they_have_not_seen():
     gains = []
     for seed in range(3):
-        panel, truth = panel_of(200, [0.1, 0.1, 0.1], seed=seed)
-        selection = choose_method(panel, truth, base=PLAIN, search=SEARCH)
+        predictions, gold = predict(200, [0.1, 0.1, 0.1], seed=seed)
+        selection = choose_method(predictions, gold, base=PLAIN, search=SEARCH)
         trials = selection.trials.set_index("method")
         assert trials.loc["auto, nested", "jaccard"] <= trials["jaccard"].max()
         gains.append(trials.loc["auto, nested", "gain"])
@@ -87,15 +85,19 @@ def test_choices_on_noise_gain_nothing_on_rows_they_have_not_seen():
 
 def test_no_row_is_answered_by_a_choice_that_has_seen_it():
     first, second = np.zeros(10, dtype=int), np.ones(10, dtype=int)
-    panel = Panel({"a": pointing_at(first), "b": pointing_at(second)}, voters=["a", "b"])
+    predictions = MemberPredictions(
+        {"a": pointing_at(first), "b": pointing_at(second)}, voters=["a", "b"]
+    )
     search = replace(SEARCH, min_rows=1, folds=10)
-    truth = np.array([0, 1] * 5)  # as often right: any one row turns the ranking
-    answers = choose_method(panel, gold(truth), base=PLAIN, search=search).nested["prediction"]
+    right = np.array([0, 1] * 5)  # as often right: any one row turns the ranking
+    answers = choose_method(predictions, gold_at(right), base=PLAIN, search=search).nested[
+        "prediction"
+    ]
     assert set(answers) == {"w0", "w1"}
     for row in range(10):
-        changed = truth.copy()
-        changed[row] = 1 - truth[row]
-        again = choose_method(panel, gold(changed), base=PLAIN, search=search).nested
+        changed = right.copy()
+        changed[row] = 1 - right[row]
+        again = choose_method(predictions, gold_at(changed), base=PLAIN, search=search).nested
         assert again["prediction"][row] == answers[row]
 
 
@@ -103,10 +105,12 @@ def test_a_cleaning_rule_is_kept_where_it_surely_gains():
     context = "(ab cd ef) gh"
     offsets = np.array([[0, 3], [4, 6], [7, 10], [11, 13]])
     rng = np.random.default_rng(0)
-    truth = rng.integers(4, size=300)
-    panel = Panel({"a": pointing_at(truth, context=context, offsets=offsets)}, voters=["a"])
+    right = rng.integers(4, size=300)
+    predictions = MemberPredictions(
+        {"a": pointing_at(right, context=context, offsets=offsets)}, voters=["a"]
+    )
     selection = choose_method(
-        panel, gold(truth, words=["ab", "cd", "ef", "gh"]), base=PLAIN, search=SEARCH
+        predictions, gold_at(right, words=["ab", "cd", "ef", "gh"]), base=PLAIN, search=SEARCH
     )
     rules = selection.rules.set_index("rule")
     assert rules["kept"].to_dict() == {
@@ -114,61 +118,41 @@ def test_a_cleaning_rule_is_kept_where_it_surely_gains():
         "restore_dot": False,
         "arabic_digits": False,
     }
-    assert rules.loc["strip_punctuation", "changed"] == ((truth == 0) | (truth == 2)).sum()
+    assert rules.loc["strip_punctuation", "changed"] == ((right == 0) | (right == 2)).sum()
     assert selection.method.cleaning == {"a": ["strip_punctuation"]}
-    assert truth_of_all(panel, selection) == 1.0
+    assert share_of_words(predictions, selection) == 1.0
 
 
-def truth_of_all(panel, selection):
-    answers = panel.answer(selection.method)["prediction"]
+def share_of_words(predictions, selection):
+    answers = predictions.answer(selection.method)["prediction"]
     return float(np.mean(answers.isin(["ab", "cd", "ef", "gh"])))
 
 
-def test_a_panel_of_one_answers_as_the_voice_alone():
-    voice = pointing_at([3, 1, 4])
-    panel = Panel({"a": voice}, voters=["a"])
-    alone = decode_answers(voice)
+def test_one_group_answers_by_every_method_as_alone():
+    logits = pointing_at([3, 1, 4])
+    predictions = MemberPredictions({"a": logits}, voters=["a"])
+    alone = decode_answers(logits)
     for kind in (MethodKind.vote, MethodKind.fusion):
-        answers = panel.answer(MethodConfig(kind=kind))[alone.columns]
+        answers = predictions.answer(MethodConfig(kind=kind))[alone.columns]
         assert answers.drop(columns="score").equals(alone.drop(columns="score"))
-    assert panel.answer(MethodConfig(kind=MethodKind.single, voice="a")).equals(alone)
+    assert predictions.answer(MethodConfig(kind=MethodKind.single, group="a")).equals(alone)
 
 
-def test_each_method_is_worked_out_for_itself():
-    panel, _ = panel_of(50, [0.9, 0.1, 0.5])
-    single = MethodConfig(kind=MethodKind.single, voice="a")
+def test_each_method_is_computed_for_itself():
+    predictions, _ = predict(50, [0.9, 0.1, 0.5])
+    single = MethodConfig(kind=MethodKind.single, group="a")
     methods = [
         single,
-        replace(single, voice="b"),
+        replace(single, group="b"),
         replace(single, decode=DecodeConfig(score=SpanScore.softmax)),
         replace(PLAIN, weights={"b": 3.0}),
         replace(PLAIN, weights={"a": 3.0}),
         replace(PLAIN, kind=MethodKind.fusion, weights={"b": 30.0}),
     ]
-    once = [panel.answer(method) for method in methods]
+    once = [predictions.answer(method) for method in methods]
     for method, answers in zip(methods, once, strict=True):
-        fresh = Panel(panel.voices, voters=panel.voters).answer(method)
+        fresh = MemberPredictions(predictions.groups, voters=predictions.voters).answer(method)
         assert fresh.equals(answers)
     assert not once[0]["prediction"].equals(once[1]["prediction"])
     assert once[3]["prediction"].equals(once[1]["prediction"])
     assert once[4]["prediction"].equals(once[0]["prediction"])
-
-
-@pytest.mark.parametrize(
-    ("voters", "message"),
-    [(["x"], "voters=\\['x'\\]: must be some of \\['a', 'b'\\]"), ([], "must be some of")],
-)
-def test_a_voter_that_is_no_voice_is_refused(voters, message):
-    with pytest.raises(ValueError, match=message):
-        Panel({"a": pointing_at([1]), "b": pointing_at([1])}, voters=voters)
-
-
-def test_voices_on_other_rows_are_refused():
-    with pytest.raises(ValueError, match="voice 'b' answers other examples"):
-        Panel({"a": pointing_at([1]), "b": pointing_at([1, 2])}, voters=["a"])
-
-
-def test_an_unknown_voice_is_named():
-    panel, _ = panel_of(3, [1.0])
-    with pytest.raises(ValueError, match=r"method.voice=z: must be one of a"):
-        panel.answer(MethodConfig(kind=MethodKind.single, voice="z"))

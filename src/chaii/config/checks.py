@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from typing import TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -151,8 +152,8 @@ def _check_members(ensemble: EnsembleConfig) -> Iterator[str]:
     for run, weight in weights.items():
         if run not in members:
             yield f"ensemble.weights.{run}: no member ({', '.join(members)})"
-        if not weight >= 0:
-            yield f"ensemble.weights.{run}={weight}: must not be negative"
+        if not 0 <= weight < inf:
+            yield f"ensemble.weights.{run}={weight}: must be finite and not negative"
     if ensemble.time_budget is not None and not ensemble.time_budget > 0:
         yield f"time_budget={ensemble.time_budget}: must be above 0 minutes"
     if ensemble.n_best < 0:
@@ -160,8 +161,8 @@ def _check_members(ensemble: EnsembleConfig) -> Iterator[str]:
 
 
 def _check_method(method: MethodConfig) -> Iterator[str]:
-    if (method.kind is MethodKind.single) != (method.voice is not None):
-        yield f"method.voice={method.voice}: set it where method.kind is single, and only there"
+    if (method.kind is MethodKind.single) != (method.group is not None):
+        yield f"method.group={method.group}: set it where method.kind is single, and only there"
     for name in ("max_tokens", "max_words"):
         value = getattr(method.decode, name)
         if value is not None and value < 1:
@@ -170,8 +171,8 @@ def _check_method(method: MethodConfig) -> Iterator[str]:
     if no_null and method.decode.null_threshold is not None:
         yield "method.decode.null_threshold: only where method.kind is vote or single"
     for voter, weight in method.weights.items():
-        if not weight >= 0:
-            yield f"method.weights.{voter}={weight}: must not be negative"
+        if not 0 <= weight < inf:
+            yield f"method.weights.{voter}={weight}: must be finite and not negative"
 
 
 def _check_search(ensemble: EnsembleConfig) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Settings of ``scripts/ensemble.py``: members, and how their logits become answers."""
+"""Settings of ``scripts/ensemble.py``: the members, and how their logits become answers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from chaii.config.schema import PathsConfig, Precision
 
 
 class SpanScore(Enum):
-    """What a span's first and last token add up to."""
+    """How the score of a span is made from its first and its last token."""
 
-    sum = "sum"  # logits: ranks spans as the product of probabilities does
-    softmax = "softmax"  # probabilities over the whole context, all windows together
-    sigmoid = "sigmoid"  # logarithms of sigmoid(1.2 start) and sigmoid(end)
+    sum = "sum"  # of the logits: ranks spans as the product of their probabilities does
+    softmax = "softmax"  # of probabilities over the whole context, all windows together
+    sigmoid = "sigmoid"  # of the logarithms of sigmoid(1.2 start) and sigmoid(end)
 
 
 class Merge(Enum):
@@ -27,27 +27,27 @@ class Merge(Enum):
 
 
 class MethodKind(Enum):
-    """Who answers."""
+    """How the answers of the voters become one."""
 
-    vote = "vote"  # voters, word by word
-    fusion = "fusion"  # voters, character by character
-    single = "single"  # one voice
-    auto = "auto"  # whichever is best out of fold
-
-
-class Voters(Enum):
-    """Whose answers are put to the vote, or fused."""
-
-    backbones = "backbones"  # logits of all runs of a backbone are averaged before
-    runs = "runs"
+    vote = "vote"  # word by word
+    fusion = "fusion"  # character by character
+    single = "single"  # one group of members answers alone
+    auto = "auto"  # the best of these on the out-of-fold predictions
 
 
 class Tie(Enum):
-    """What becomes of a word that exactly half of the votes hold."""
+    """What is done with a word that holds exactly half of the votes."""
 
     drop = "drop"
     keep = "keep"
-    best = "best"  # the voter ranked highest decides
+    best = "best"  # it is kept if the voter that is ranked first holds it
+
+
+class Voters(Enum):
+    """Groups of members that vote or are fused; logits are averaged inside a group."""
+
+    backbones = "backbones"  # a group is all folds of all runs of a backbone
+    runs = "runs"  # a group is all folds of a run
 
 
 @dataclass
@@ -56,22 +56,22 @@ class DecodeConfig:
 
     score: SpanScore = SpanScore.sum
     merge: Merge = Merge.max
-    max_tokens: int | None = None  # longest answer; None: as long as the run was trained to give
-    max_words: int | None = None  # longest answer in words of the context
+    max_tokens: int | None = None  # of an answer; None: as the run was trained
+    max_words: int | None = None  # of an answer, in words of the context; None: no limit
     null_threshold: float | None = None  # "" where no answer beats the answer by more; None: never
 
 
 @dataclass
 class MethodConfig:
-    """How voices become one answer; ``method=auto`` writes the best one it found."""
+    """How the predictions of all groups become one answer; ``method=auto`` writes its choice so."""
 
     kind: MethodKind = MethodKind.vote
-    voice: str | None = None  # who answers where kind is single: a backbone, or a run
+    group: str | None = None  # backbone or run that answers where kind is single
     weights: dict[str, float] = field(default_factory=dict)  # of voters; 1 where not named
     ranking: list[str] = field(default_factory=list)  # voters, best first; empty: by their Jaccard
     tie: Tie = Tie.drop
-    contiguous: bool = False  # print one unbroken passage of the words that stay
-    cleaning: dict[str, list[str]] = field(default_factory=dict)  # rules of a voice, or of "fusion"
+    contiguous: bool = False  # keep one run of neighbouring words
+    cleaning: dict[str, list[str]] = field(default_factory=dict)  # rules by group, or by "fusion"
     decode: DecodeConfig = field(default_factory=DecodeConfig)
 
 
@@ -80,8 +80,8 @@ class SearchConfig:
     """How ``method=auto`` searches."""
 
     rules: list[str] = MISSING  # cleaning rules to try
-    min_rows: int = 200  # held-out rows below which the evidence is too thin
-    folds: int = 5  # parts, each answered by the method that the others chose
+    min_rows: int = 200  # out-of-fold rows; with fewer the vote is kept
+    folds: int = 5  # each is answered by the method chosen on the others
     seed: int = 2021
 
 
@@ -89,22 +89,22 @@ class SearchConfig:
 class EnsembleMembersConfig:
     """Which runs answer which questions."""
 
-    name: str = MISSING  # hence of its submission
-    members: list[str] = MISSING  # run names; every finished fold of a run takes part
-    test: CorpusConfig | None = None  # None: score out of fold only
+    name: str = MISSING  # of the submission
+    members: list[str] = MISSING  # names of runs; every finished fold of a run takes part
+    test: CorpusConfig | None = None  # None: only the out-of-fold predictions are scored
     voters: Voters = Voters.backbones
-    weights: dict[str, float] = field(default_factory=dict)  # of runs inside a backbone; else 1
+    weights: dict[str, float] = field(default_factory=dict)  # of runs in a group; 1 where not named
 
 
 @dataclass
 class EnsembleConfig:
-    """All of ``scripts/ensemble.py``."""
+    """All settings of ``scripts/ensemble.py``."""
 
     ensemble: EnsembleMembersConfig = MISSING
     method: MethodConfig = MISSING
     search: SearchConfig = MISSING
-    time_budget: float | None = None  # minutes the whole may take; None: as long as it takes
-    n_best: int = 0  # answers of each voice to write beside the submission, best first; 0: none
+    time_budget: float | None = None  # minutes for the whole command; None: no limit
+    n_best: int = 0  # answers per group and question to write beside the submission
     predict_batch_size: int = 32  # windows
-    precision: Precision = Precision.auto
+    precision: Precision | None = None  # None: the precision that each run was trained in
     paths: PathsConfig = MISSING

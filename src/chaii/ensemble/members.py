@@ -1,30 +1,34 @@
-"""Members of an ensemble: finished folds, and what they say of held-out and of test rows."""
+"""Members of an ensemble: finished folds, and their logits for out-of-fold and for test rows."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset, concatenate_datasets
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedModel
 
 from chaii.config.ensemble import EnsembleConfig, Merge, Voters
+from chaii.config.errors import ConfigError
+from chaii.config.schema import Precision
+from chaii.decoding.cleaning import RULES
 from chaii.decoding.context_logits import ContextLogits, join_logits, read_context_logits
 from chaii.ensemble.average import average_logits
+from chaii.ensemble.methods import FUSION
 from chaii.ensemble.oof_table import Key, example_keys
-from chaii.model.predict import predict_logits
+from chaii.model.predict import WindowLogits, choose_precision, predict_logits
 from chaii.recipe.pair_template import fingerprint_tokenizer
-from chaii.recipe.token_store import TokenStore, open_store
+from chaii.recipe.span_labels import IntArray
+from chaii.recipe.token_store import open_store
 from chaii.recipe.windows import slide
 from chaii.run_folder import Prediction, RunFolder, find_runs
 
@@ -39,110 +43,128 @@ class Member:
 
     @property
     def name(self) -> str:
-        """Run and fold, as the score table shows them."""
+        """Run and fold, as in the score table."""
         return f"{self.run.name}/{self.run.fold}"
 
     @property
-    def max_tokens(self) -> int:
-        """Longest answer it was trained to give."""
+    def max_answer_tokens(self) -> int:
+        """The longest answer that the run was trained to give."""
         return int(self.config.trainer.max_answer_tokens)
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The tokenizer the run was trained with."""
+        """The tokenizer that the run was trained with."""
         return AutoTokenizer.from_pretrained(self.run.model)
 
-    def predict(self, test: Dataset, config: EnsembleConfig) -> Prediction:
-        """Logits of the test rows: from the cache if this very model has seen these very rows."""
-        cache = self._find_cache(test, config)
-        if not self.is_cached(test, config):
-            store, windows = self._cut(test, config)
-            logits = self._run_model(self._load(), windows, store, config)
-            Prediction(test, windows, *logits).save(cache)
-        return Prediction.load(cache)
 
-    def is_cached(self, test: Dataset, config: EnsembleConfig) -> bool:
-        """Whether `predict` has nothing to do."""
-        return self._find_cache(test, config).is_dir()
+class Inference:
+    """One member applied to the test rows: its logits, and how long they take.
 
-    def estimate(self, test: Dataset, config: EnsembleConfig) -> float:
-        """Seconds `predict` will take if not cached, from a sample of windows of all lengths.
+    Logits are cached in a folder that is named by what they depend on: the files of the model, the
+    precision, the tokens and the windows.
+    """
 
-        A first batch is not measured: it warms up the device.
-        """
-        began = time.perf_counter()
-        store, windows = self._cut(test, config)
-        model = self._load()
-        loading = time.perf_counter() - began
-        size = max(2 * config.predict_batch_size, len(windows) // 100)
-        places = np.linspace(0, len(windows) - 1, min(size, len(windows))).astype(int)
-        sample = windows.iloc[np.argsort(windows["length"], kind="stable")].iloc[places]
-        self._run_model(model, sample.tail(config.predict_batch_size), store, config)
-        began = time.perf_counter()
-        self._run_model(model, sample, store, config)
-        pace = (time.perf_counter() - began) / sample["length"].sum()
-        return loading + float(pace * windows["length"].sum())
+    def __init__(self, member: Member, test: Dataset, config: EnsembleConfig) -> None:
+        recipe = member.config.recipe
+        self.member = member
+        self.batch_size = config.predict_batch_size
+        precision = config.precision or Precision[member.config.trainer.precision]
+        self.precision = choose_precision(precision)
+        self.test = test
+        self.store = open_store(test, member.tokenizer, Path(config.paths.tokens))
+        self.windows = slide(
+            self.store,
+            max_length=recipe.predict_max_length,
+            doc_stride=recipe.predict_doc_stride,
+        )
+        self._folder = Path(config.paths.predictions) / member.name
 
-    def _find_cache(self, test: Dataset, config: EnsembleConfig) -> Path:
-        key = hashlib.blake2b(repr(self._lengths).encode(), digest_size=10)
-        key.update(config.precision.value.encode())
-        key.update(self.run.metrics.read_bytes())
-        key.update(repr([test["id"][:], test["question"][:], test["context"][:]]).encode())
-        return Path(config.paths.predictions) / self.name / key.hexdigest()
+    @cached_property
+    def cache(self) -> Path:
+        """The folder of the cached logits."""
+        key = hashlib.blake2b(self.precision.value.encode(), digest_size=10)
+        for file in sorted(self.member.run.model.iterdir()):
+            with file.open("rb") as content:
+                key.update(hashlib.file_digest(content, "blake2b").digest())
+        store, columns = self.store, ("example", "context_from", "context_to", "length")
+        tokens = (store.input_ids, store.text_start, store.question, store.context)
+        for array in (*tokens, *(self.windows[name].to_numpy() for name in columns)):
+            key.update(np.ascontiguousarray(array).data)
+        return self._folder / key.hexdigest()
 
     @property
-    def _lengths(self) -> tuple[int, int]:
-        recipe = self.config.recipe
-        return recipe.predict_max_length, recipe.predict_doc_stride
+    def is_cached(self) -> bool:
+        """Whether `predict` has nothing to compute."""
+        return self.cache.is_dir()
 
-    def _cut(self, test: Dataset, config: EnsembleConfig) -> tuple[TokenStore, pd.DataFrame]:
-        store = open_store(test, self.tokenizer, Path(config.paths.tokens))
-        return store, slide(store, max_length=self._lengths[0], doc_stride=self._lengths[1])
+    def predict(self) -> Prediction:
+        """Logits of the test rows: from the cache, or computed and cached."""
+        if not self.is_cached:
+            logits = self._run(self._load_model(), self.windows)
+            ids = self.test.select_columns(["id"])
+            Prediction(ids, self.windows, *logits).save(self.cache)
+        return replace(Prediction.load(self.cache), examples=self.test)
 
-    def _load(self) -> PreTrainedModel:
-        model = AutoModelForQuestionAnswering.from_pretrained(self.run.model)
+    def estimate_seconds(self) -> float:
+        """Seconds that `predict` takes if nothing is cached, from a sample of windows.
+
+        The sample has windows of all lengths. A first batch is not measured: it warms up the
+        device.
+        """
+        began = time.perf_counter()
+        model = self._load_model()
+        loading = time.perf_counter() - began
+        length = self.windows["length"]
+        size = max(2 * self.batch_size, len(length) // 100)
+        places = np.linspace(0, len(length) - 1, min(size, len(length))).astype(int)
+        sample = self.windows.iloc[np.argsort(length, kind="stable")].iloc[places]
+        self._run(model, sample.tail(self.batch_size))
+        began = time.perf_counter()
+        self._run(model, sample)
+        seconds_per_token = (time.perf_counter() - began) / sample["length"].sum()
+        return loading + float(seconds_per_token * length.sum())
+
+    def _load_model(self) -> PreTrainedModel:
+        model = AutoModelForQuestionAnswering.from_pretrained(self.member.run.model)
         return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
-    def _run_model(
-        self,
-        model: PreTrainedModel,
-        windows: pd.DataFrame,
-        store: TokenStore,
-        config: EnsembleConfig,
-    ) -> Any:
+    def _run(self, model: PreTrainedModel, windows: pd.DataFrame) -> WindowLogits:
         return predict_logits(
-            model,
-            windows,
-            store,
-            batch_size=config.predict_batch_size,
-            precision=config.precision,
+            model, windows, self.store, batch_size=self.batch_size, precision=self.precision
         )
+
+
+class OofPredictions(NamedTuple):
+    """Rows that members of a group held out, and the averaged logits of those that did."""
+
+    examples: Dataset
+    logits: ContextLogits
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Members by the voice they speak with; all members of a voice share a tokenizer."""
+    """Members in groups; all members of a group share a tokenizer."""
 
-    voices: Mapping[str, Sequence[Member]]
-    voters: Sequence[str]
+    groups: Mapping[str, Sequence[Member]]
+    voters: Sequence[str]  # the groups that vote and are fused
 
     @property
     def members(self) -> list[Member]:
         """Every member once."""
-        return list(
-            {member.name: member for group in self.voices.values() for member in group}.values()
-        )
+        every = (member for group in self.groups.values() for member in group)
+        return list({member.name: member for member in every}.values())
 
 
 def gather_members(config: EnsembleConfig) -> Ensemble:
-    """Finished folds of all runs, grouped into voices, in the order the blend names them.
+    """Find the finished folds of all runs and group them, in the order of `ensemble.members`.
 
-    Voices are backbones; where runs vote, the runs and the blends of those that share a backbone.
-    Runs of weight 0 take no part.
+    Groups are backbones; where runs vote, they are the runs, and the backbones that several runs
+    share. Runs of weight 0 take no part.
 
     Raises:
         FileNotFoundError: a run has no finished fold.
-        ValueError: two runs of a backbone differ in tokenizer.
+        ConfigError: two runs of a backbone differ in tokenizer, or a setting names a group or a
+            cleaning rule that does not exist.
     """
     runs: dict[str, list[Member]] = {}
     backbones: dict[str, list[Member]] = {}
@@ -153,74 +175,89 @@ def gather_members(config: EnsembleConfig) -> Ensemble:
             runs.setdefault(name, []).append(member)
             backbones.setdefault(member.config.backbone.name, []).append(member)
     for backbone, members in backbones.items():
-        prints = {fingerprint_tokenizer(member.tokenizer) for member in members}
-        if len(prints) > 1:
+        if len({fingerprint_tokenizer(member.tokenizer) for member in members}) > 1:
             names = ", ".join(member.name for member in members)
-            raise ValueError(f"backbone {backbone}: {names} do not share a tokenizer")
+            raise ConfigError(f"backbone {backbone}: {names} do not share a tokenizer")
     if config.ensemble.voters is Voters.backbones:
-        return Ensemble(backbones, list(backbones))
-    blends = {name: group for name, group in backbones.items() if group not in runs.values()}
-    return Ensemble({**runs, **blends}, list(runs))
+        ensemble = Ensemble(backbones, list(backbones))
+    else:
+        shared = {name: group for name, group in backbones.items() if group not in runs.values()}
+        ensemble = Ensemble({**runs, **shared}, list(runs))
+    check_names(ensemble, config)
+    return ensemble
 
 
-def hear_test(
-    predictions: Sequence[Prediction],
-    members: Sequence[Member],
-    store: TokenStore,
-    *,
-    how: Merge,
-    rows: slice,
-) -> ContextLogits:
-    """What members that share a tokenizer, hence a token store, say of some of the test rows."""
-    numbers = np.arange(*rows.indices(len(predictions[0].examples)))
-    merged = [
-        read_context_logits(
-            prediction, store, max_answer_tokens=members[0].max_tokens, merge=how, rows=numbers
-        )
-        for prediction in predictions
-    ]
-    return average_logits(merged, weights=[member.weight for member in members])
+def check_names(ensemble: Ensemble, config: EnsembleConfig) -> None:
+    """Check the settings that name groups or cleaning rules.
 
-
-def hear_held_out(
-    members: Sequence[Member], config: EnsembleConfig
-) -> tuple[Dataset, ContextLogits] | None:
-    """What members say of the rows they held out, each row by all that held it out.
-
-    Folds of several runs may differ: rows are grouped by the set of members that held them out.
-    None where no member held out any.
+    Raises:
+        ConfigError: a name is unknown, or no voter has a weight above 0.
     """
-    judged = [member for member in members if member.run.logits.is_dir()]
-    predictions = [Prediction.load(member.run.logits) for member in judged]
-    stores = [
-        open_store(p.examples, members[0].tokenizer, Path(config.paths.tokens)) for p in predictions
+    method, groups, voters = config.method, list(ensemble.groups), list(ensemble.voters)
+    used = {
+        "method.group": ([method.group] if method.group else [], groups),
+        "method.weights": (method.weights, voters),
+        "method.ranking": (method.ranking, voters),
+        "method.cleaning": (method.cleaning, [*groups, FUSION]),
+        "search.rules": (config.search.rules, RULES),
+    }
+    used |= {f"method.cleaning.{name}": (rules, RULES) for name, rules in method.cleaning.items()}
+    for key, (names, known) in used.items():
+        if unknown := [name for name in names if name not in known]:
+            raise ConfigError(f"{key}: {unknown[0]!r} is none of {', '.join(known)}")
+    if not any(method.weights.get(name, 1.0) for name in voters):
+        raise ConfigError(f"method.weights: one of {', '.join(voters)} must be above 0")
+
+
+def load_test_logits(
+    group: Sequence[tuple[Inference, Prediction]], *, merge: Merge, rows: IntArray
+) -> ContextLogits:
+    """Average the logits of the members of a group for some of the test rows."""
+    logits = [
+        read_context_logits(
+            prediction,
+            inference.store,
+            max_answer_tokens=group[0][0].member.max_answer_tokens,
+            merge=merge,
+            rows=rows,
+        )
+        for inference, prediction in group
     ]
-    parts = []
-    for holders, rows in _group_by_holders([p.examples for p in predictions]).items():
-        merged = [
-            read_context_logits(
-                predictions[holder],
-                stores[holder],
-                max_answer_tokens=members[0].max_tokens,
-                merge=config.method.decode.merge,
-                rows=rows[:, i],
-            )
-            for i, holder in enumerate(holders)
-        ]
-        voice = average_logits(merged, weights=[judged[holder].weight for holder in holders])
-        parts.append((predictions[holders[0]].examples.select(rows[:, 0]), voice))
-    if not parts:
-        return None
-    return concatenate_datasets([p[0] for p in parts]), join_logits([p[1] for p in parts])
+    return average_logits(logits, [inference.member.weight for inference, _ in group])
 
 
-def _group_by_holders(examples: Sequence[Dataset]) -> dict[tuple[int, ...], NDArray[np.int64]]:
-    """For each set of members that hold the same rows: ``(rows, members)`` row numbers in each."""
-    places: dict[Key, list[tuple[int, int]]] = {}
-    for number, held in enumerate(examples):
-        for row, key in enumerate(example_keys(held)):
+def load_oof_predictions(
+    members: Sequence[Member], config: EnsembleConfig
+) -> OofPredictions | None:
+    """Average the logits of a group for each row over the members that held it out.
+
+    The folds of several runs may differ, so rows are averaged by the set of members that held them
+    out. None where no member held out any.
+    """
+    members = [member for member in members if member.run.logits.is_dir()]
+    stored = [Prediction.load(member.run.logits) for member in members]
+    logits = [
+        read_context_logits(
+            prediction,
+            open_store(prediction.examples, members[0].tokenizer, Path(config.paths.tokens)),
+            max_answer_tokens=members[0].max_answer_tokens,
+            merge=config.method.decode.merge,
+        )
+        for prediction in stored
+    ]
+    places: dict[Key, list[tuple[int, int]]] = {}  # (member, row) of each example
+    for number, prediction in enumerate(stored):
+        for row, key in enumerate(example_keys(prediction.examples)):
             places.setdefault(key, []).append((number, row))
-    groups: dict[tuple[int, ...], list[list[int]]] = {}
+    rows_of: dict[tuple[int, ...], list[list[int]]] = {}  # rows of each set of members
     for place in places.values():
-        groups.setdefault(tuple(n for n, _ in place), []).append([row for _, row in place])
-    return {holders: np.array(rows) for holders, rows in groups.items()}
+        rows_of.setdefault(tuple(n for n, _ in place), []).append([row for _, row in place])
+    examples, averages = [], []
+    for holders, rows in rows_of.items():
+        columns = np.array(rows).T
+        held = [logits[n].select(column) for n, column in zip(holders, columns, strict=True)]
+        averages.append(average_logits(held, [members[n].weight for n in holders]))
+        examples.append(stored[holders[0]].examples.select(columns[0]))
+    return (
+        OofPredictions(concatenate_datasets(examples), join_logits(averages)) if rows_of else None
+    )

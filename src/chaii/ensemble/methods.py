@@ -1,106 +1,74 @@
-"""Several voices on the same examples, made into one answer by any method."""
+"""Methods: the predictions of several groups of members made into one answer."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 
-from chaii.config.ensemble import DecodeConfig, MethodConfig, MethodKind
+from chaii.config.ensemble import MethodConfig, MethodKind
 from chaii.decoding.cleaning import clean_answers
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers
 from chaii.ensemble.fusion import fuse_characters
 from chaii.ensemble.vote import vote
 
-FUSION = "fusion"  # what the answers of all voters together are called where rules are chosen
+FUSION = "fusion"  # names the fused answers where rules are set by group
 
 
-class Panel:
-    """Voices that answer the same examples; `voters` are those who vote and are fused.
+class MemberPredictions:
+    """Averaged logits of all groups of members for the same examples.
 
-    Whatever several methods share is worked out once.
-
-    Raises:
-        ValueError: a voter that is no voice, or voices with other examples than the first.
+    `voters` are the groups that vote and are fused. What several methods share is computed once.
     """
 
-    def __init__(self, voices: Mapping[str, ContextLogits], *, voters: Sequence[str]) -> None:
-        unknown = sorted(set(voters) - set(voices))
-        if unknown or not voters:
-            raise ValueError(f"voters={list(voters)}: must be some of {sorted(voices)}")
-        expected = list(voices[voters[0]].ids)
-        for name, voice in voices.items():
-            if list(voice.ids) != expected:
-                raise ValueError(f"voice {name!r} answers other examples than {voters[0]!r}")
-        self.voices = dict(voices)
-        self.voters = list(voters)
-        self.contexts = list(voices[voters[0]].contexts)
+    def __init__(self, groups: Mapping[str, ContextLogits], *, voters: Sequence[str]) -> None:
+        self.groups = groups
+        self.voters = voters
+        self.contexts = groups[voters[0]].contexts
         self._known: dict[Hashable, pd.DataFrame] = {}
 
     def answer(self, method: MethodConfig) -> pd.DataFrame:
-        """Answers by one method, ``auto`` excepted: columns as made by `decode_answers`, or `vote`.
+        """Answer all examples by one method, which is not ``auto``.
 
-        Raises:
-            ValueError: a voice or rule that is not there, or weights that make no mean.
+        Returns the columns of `decode_answers`, and those of `vote` where the method is a vote.
         """
-        if method.kind is MethodKind.vote:
-            return self._vote(method)
-        source = FUSION if method.kind is MethodKind.fusion else method.voice
-        return self.hear(str(source), method)
-
-    def hear(self, source: str, method: MethodConfig) -> pd.DataFrame:
-        """Cleaned answers of one voice, or of all voters fused, as `method` decodes them."""
-        raw = self._hear_raw(source, method)
-        rules = method.cleaning.get(source, [])
-        if not rules:
-            return raw
-        key = ("clean", source, *rules, _freeze(method.decode), *_shares(source, method))
-        if key not in self._known:
-            self._known[key] = clean_answers(raw, self.contexts, rules=rules)
-        return self._known[key]
-
-    def _hear_raw(self, source: str, method: MethodConfig) -> pd.DataFrame:
-        key = ("raw", source, _freeze(method.decode), *_shares(source, method))
-        if key not in self._known:
-            self._known[key] = (
-                fuse_characters(
-                    {name: self.voices[name] for name in self.voters},
-                    decoding=method.decode,
-                    weights={name: method.weights.get(name, 1.0) for name in self.voters},
-                )
-                if source == FUSION
-                else decode_answers(self._find(source), decoding=method.decode)
-            )
-        return self._known[key]
-
-    def _vote(self, method: MethodConfig) -> pd.DataFrame:
-        unranked = [name for name in self.voters if name not in method.ranking]
-        ranking = [name for name in method.ranking if name in self.voters] + unranked
-        key = ("vote", str(replace(method, ranking=ranking)))
+        if method.kind is not MethodKind.vote:
+            source = FUSION if method.kind is MethodKind.fusion else method.group
+            return self.answer_alone(str(source), method)
+        others = [name for name in self.voters if name not in method.ranking]
+        ranking = [*(name for name in method.ranking if name in self.voters), *others]
+        key = ("vote", repr(replace(method, ranking=ranking)))
         if key not in self._known:
             self._known[key] = vote(
-                {name: self.hear(name, method) for name in self.voters},
+                {name: self.answer_alone(name, method) for name in self.voters},
                 contexts=self.contexts,
                 ranking=ranking,
-                weights={name: method.weights.get(name, 1.0) for name in self.voters},
-                tie=method.tie.value,
+                weights=method.weights,
+                tie=method.tie,
                 contiguous=method.contiguous,
             )
         return self._known[key]
 
-    def _find(self, name: str) -> ContextLogits:
-        if name not in self.voices:
-            raise ValueError(f"method.voice={name}: must be one of {', '.join(self.voices)}")
-        return self.voices[name]
-
-
-def _freeze(decoding: DecodeConfig) -> str:
-    return repr(decoding)
-
-
-def _shares(source: str, method: MethodConfig) -> tuple[Any, ...]:
-    """What else the answers of a source depend on."""
-    return tuple(sorted(method.weights.items())) if source == FUSION else ()
+    def answer_alone(self, source: str, method: MethodConfig) -> pd.DataFrame:
+        """Cleaned answers of one group, or of all voters where `source` is "fusion"."""
+        weights = sorted(method.weights.items()) if source == FUSION else ()
+        key = (source, repr(method.decode), *weights)
+        if key not in self._known:
+            self._known[key] = (
+                fuse_characters(
+                    {name: self.groups[name] for name in self.voters},
+                    decoding=method.decode,
+                    weights=method.weights,
+                )
+                if source == FUSION
+                else decode_answers(self.groups[source], decoding=method.decode)
+            )
+        rules = method.cleaning.get(source, [])
+        if not rules:
+            return self._known[key]
+        cleaned = ("cleaned", *key, *rules)
+        if cleaned not in self._known:
+            self._known[cleaned] = clean_answers(self._known[key], self.contexts, rules=rules)
+        return self._known[cleaned]

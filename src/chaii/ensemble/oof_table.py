@@ -9,7 +9,7 @@ import pandas as pd
 from datasets import Dataset
 
 from chaii.config.ensemble import MethodConfig
-from chaii.ensemble.methods import Panel
+from chaii.ensemble.methods import MemberPredictions
 from chaii.evaluation.metrics import METRICS, best_jaccard
 
 Key = tuple[str, str]  # corpus and id: ids are unique inside a corpus alone
@@ -35,7 +35,7 @@ def tabulate_scores(lines: Sequence[tuple[str, str, Mapping[str, Any]]]) -> pd.D
 
 
 def tabulate_oof(
-    examples: Dataset, answers: pd.DataFrame, panel: Panel, method: MethodConfig
+    examples: Dataset, answers: pd.DataFrame, predictions: MemberPredictions, method: MethodConfig
 ) -> pd.DataFrame:
     """Held-out rows with their answers and what each voter said, for an error report.
 
@@ -46,9 +46,12 @@ def tabulate_oof(
     table = pd.concat([table, answers[_ANSWER].reset_index(drop=True)], axis=1)
     pairs = zip(table["prediction"], table["answer_text"], strict=True)
     table["jaccard"] = [best_jaccard(prediction, golds) for prediction, golds in pairs]
-    ranked = sorted(panel.voters, key=(method.ranking or panel.voters).index)
+    ranked = sorted(predictions.voters, key=(method.ranking or predictions.voters).index)
     said = [
-        [{"name": name, **row} for row in panel.hear(name, method)[_MEMBER].to_dict("records")]
+        [
+            {"name": name, **row}
+            for row in predictions.answer_alone(name, method)[_MEMBER].to_dict("records")
+        ]
         for name in ranked
     ]
     table["members"] = [list(row) for row in zip(*said, strict=True)]

@@ -1,4 +1,4 @@
-"""Time: what the members of an ensemble will take, and how much of the budget is left."""
+"""Time: how long the members of an ensemble take, and how much of the budget is left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import chain, zip_longest
 from typing import TypeVar
 
 Item = TypeVar("Item")
-_MARGIN = 1.1  # estimates are stretched by this much: a sample is never quite like the whole
+_MARGIN = 1.1  # estimates are multiplied by this: a sample differs from the whole
 
 
 class Budget:
@@ -20,24 +20,27 @@ class Budget:
         self._stretch = 1.0
 
     @property
+    def seconds_taken(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._began
+
+    @property
     def seconds_left(self) -> float:
         """Seconds until the limit; infinite without one."""
-        if self.minutes is None:
-            return float("inf")
-        return 60 * self.minutes - (time.monotonic() - self._began)
+        return float("inf") if self.minutes is None else 60 * self.minutes - self.seconds_taken
 
     def allows(self, seconds: float) -> bool:
-        """Whether work estimated at so many seconds would end in time."""
+        """Whether work that is estimated at so many seconds would end in time."""
         return seconds * self._stretch * _MARGIN <= self.seconds_left
 
     def learn(self, estimated: float, taken: float) -> None:
-        """Stretch the estimates to come where work took longer than it was estimated at."""
+        """Raise later estimates if work took longer than its estimate."""
         if estimated > 0:
             self._stretch = max(self._stretch, taken / estimated)
 
 
 def interleave(groups: Iterable[Sequence[Item]]) -> list[Item]:
-    """The first of each group, then the second of each, so that every group is heard early.
+    """Take the first of each group, then the second of each, so that every group comes early.
 
     >>> interleave(["abc", "d", "ef"])
     ['a', 'd', 'e', 'b', 'f', 'c']
