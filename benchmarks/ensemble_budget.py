@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from hydra import compose, initialize_config_dir
 from made import make_examples, make_tokenizer
 from measure import Line, format_range, parse_arguments, report
 from omegaconf import OmegaConf
 from transformers import AutoConfig, AutoModelForQuestionAnswering, set_seed
 
 from chaii.config.checks import check_ensemble
-from chaii.config.compose import register_schemas
+from chaii.config.compose import compose_config
 from chaii.config.ensemble import EnsembleConfig
 from chaii.corpus.readers import read_corpus
 from chaii.ensemble.members import Inference, gather_members
@@ -65,11 +64,9 @@ def make_test(path: Path, rows: int) -> None:
 
 def configure(folder: Path, *overrides: str) -> EnsembleConfig:
     """Configure the ensemble of all members in one folder."""
-    register_schemas()
     paths = [f"paths.output={folder}", f"paths.submissions={folder}/submissions"]
     members = [f"ensemble.members=[{','.join(FOLDS)}]", f"ensemble.test.path={folder}/test.csv"]
-    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        return check_ensemble(compose("ensemble", [*paths, *members, *overrides]))
+    return check_ensemble(compose_config(CONF, "ensemble", [*paths, *members, *overrides]))
 
 
 def estimate(config: EnsembleConfig) -> float:

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
 from made import make_examples, make_tokenizer
 from measure import Line, parse_arguments, report
 
 from chaii.config.checks import check_train
-from chaii.config.compose import register_schemas
+from chaii.config.compose import compose_config
 from chaii.config.schema import RecipeConfig
 from chaii.recipe.plan import make_plan
 from chaii.recipe.plan_summary import padding_share
@@ -40,9 +39,7 @@ CORPORA = {  # contexts, median tokens of one, their spread, questions of one
 
 def read_recipe() -> RecipeConfig:
     """Read the recipe of winner_119."""
-    register_schemas()
-    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        return check_train(compose("train", ["experiment=winner_119"])).recipe
+    return check_train(compose_config(CONF, "train", ["experiment=winner_119"])).recipe
 
 
 def make_stores(folder: Path, *, share: int = SHARE) -> dict[str, TokenStore]:
