@@ -14,6 +14,9 @@ help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 $(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is not: make setup PYTHON=python3.11"; exit 1; }
+	@echo "making $(VENV): this downloads gigabytes of libraries and takes some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -r requirements.txt
 	$(BIN)/pip install --quiet --no-deps -e .
@@ -22,11 +25,14 @@ $(READY): requirements.txt pyproject.toml
 setup: $(READY) ## Make the virtual environment
 
 demo: $(READY) ## Train three tiny backbones on two folds, ensemble them, write a submission
-	$(BIN)/python scripts/train.py -m experiment=$(DEMO) fold=0,1
-	$(BIN)/python scripts/ensemble.py ensemble=demo
+	@echo "three backbones on two folds each, then their ensemble: a few minutes on two CPU cores"
+	@began=$$(date +%s) \
+		&& $(BIN)/python scripts/train.py -m experiment=$(DEMO) fold=0,1 \
+		&& $(BIN)/python scripts/ensemble.py ensemble=demo \
+		&& echo "the demo took $$(( ($$(date +%s) - began) / 60 )) minutes $$(( ($$(date +%s) - began) % 60 )) seconds"
 
 test: $(READY) ## Run the tests (with CHAII_DATA set, on real corpora too)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 check: $(READY) ## Lint, check the format and the types
 	$(BIN)/ruff check .

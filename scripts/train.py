@@ -8,13 +8,14 @@ from chaii.config.compose import hydra_script
 
 @hydra_script("train")
 def main(config: DictConfig) -> None:
-    """Check the configuration, then load what is heavy and train."""
+    """Check the configuration, then load the large libraries and train."""
     checked = check_train(config)
+    print("loading torch and transformers ...", flush=True)
     from transformers.utils import logging
 
     from chaii.train import train_fold
 
-    logging.set_verbosity_error()  # our own words and bars are enough
+    logging.set_verbosity_error()  # our own messages and progress bars are enough
     logging.disable_progress_bar()
     train_fold(checked)
 

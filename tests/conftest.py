@@ -4,6 +4,8 @@ import importlib
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the libraries read it
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: one thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,46 +16,50 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
+from chaii.config.environment import describe_environment
 from chaii.config.errors import ConfigError
 from chaii.config.renamed import list_renamed
 from chaii.config.schema import TrainConfig
+from chaii.files import write_whole
 
-_PACKAGES = ("chaii", "torch", "transformers", "tokenizers", "datasets", "numpy", "pandas")
 _MAY_CHANGE = {"overwrite", "paths", "homepage", "licence", "description", "download"}
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Examples, their windows and the logits of each window's context tokens (see the design)."""
+    """Examples, their windows, and the model's logits for each window.
+
+    `start_logits` and `end_logits` hold the context tokens of one window after another, without
+    padding; `null_logits` holds the start and end logit of the [CLS] token of each window.
+    """
 
     examples: Dataset
     windows: pd.DataFrame
-    start_logits: NDArray[np.float16]
+    start_logits: NDArray[np.float16]  # (context tokens of all windows,)
     end_logits: NDArray[np.float16]
-    null_logits: NDArray[np.float16] | None = None  # (windows, 2); older runs lack them
+    null_logits: NDArray[np.float16] | None = None  # (windows, 2); None in older run folders
 
     def save(self, folder: Path) -> None:
-        """Write all parts under `folder`; it appears under its name when it is complete."""
-        building = folder.with_name(f".{folder.name}-{os.getpid()}")
-        building.mkdir(parents=True)
-        pq.write_table(self.examples.with_format("arrow")[:], building / "examples.parquet")
-        self.windows.to_parquet(building / "windows.parquet")
-        np.save(building / "start_logits.npy", self.start_logits)
-        np.save(building / "end_logits.npy", self.end_logits)
-        if self.null_logits is not None:
-            np.save(building / "null_logits.npy", self.null_logits)
-        shutil.rmtree(folder, ignore_errors=True)
-        building.rename(folder)
+        """Write all parts into `folder`, in place of an earlier one."""
+        with write_whole(folder) as building:
+            building.mkdir()
+            pq.write_table(self.examples.with_format("arrow")[:], building / "examples.parquet")
+            self.windows.to_parquet(building / "windows.parquet")
+            np.save(building / "start_logits.npy", self.start_logits)
+            np.save(building / "end_logits.npy", self.end_logits)
+            if self.null_logits is not None:
+                np.save(building / "null_logits.npy", self.null_logits)
 
     @classmethod
     def load(cls, folder: Path) -> Prediction:
-        """Read what `save` wrote; logits are memory-mapped."""
+        """Read what `save` wrote; start and end logits are memory-mapped."""
+        null = folder / "null_logits.npy"
         return cls(
             examples=Dataset(pq.read_table(folder / "examples.parquet")),
             windows=pd.read_parquet(folder / "windows.parquet"),
             start_logits=np.load(folder / "start_logits.npy", mmap_mode="r"),
             end_logits=np.load(folder / "end_logits.npy", mmap_mode="r"),
-            null_logits=np.load(null) if (null := folder / "null_logits.npy").is_file() else None,
+            null_logits=np.load(null) if null.is_file() else None,
         )
 
 
@@ -77,6 +77,21 @@ class RunFolder:
         return self.root / self.name / f"fold{self.fold}"
 
     @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """The windows in training order."""
+        return self.path / "plan.parquet"
+
+    @property
+    def leaks(self) -> Path:
+        """Pairs of a text to train on and a held-out text that are equal or alike."""
+        return self.path / "leaks.csv"
+
+    @property
     def checkpoints(self) -> Path:
         """The trainer's checkpoints, while the run is unfinished."""
         return self.path / "checkpoints"
@@ -88,22 +103,17 @@ class RunFolder:
 
     @property
     def logits(self) -> Path:
-        """Held-out rows and their logits."""
+        """The `Prediction` for the held-out rows."""
         return self.path / "logits"
 
     @property
-    def plan(self) -> Path:
-        """The windows in training order."""
-        return self.path / "plan.parquet"
-
-    @property
-    def leaks(self) -> Path:
-        """Pairs of a text to train on and a held-out one that are equal or nearly so."""
-        return self.path / "leaks.csv"
+    def oof(self) -> Path:
+        """The table of out-of-fold predictions."""
+        return self.path / "oof.parquet"
 
     @property
     def metrics(self) -> Path:
-        """Scores and counts; written last."""
+        """Scores and counts; a run is finished when they are written."""
         return self.path / "metrics.json"
 
     @property
@@ -111,16 +121,11 @@ class RunFolder:
         """Whether the run reached its end."""
         return self.metrics.is_file()
 
-    @property
-    def config(self) -> Path:
-        """The resolved configuration."""
-        return self.path / "config.yaml"
-
     def check(self, config: TrainConfig) -> None:
         """Make sure that an unfinished run in this folder has the same configuration.
 
         Raises:
-            ConfigError: it has not.
+            ConfigError: it has another one.
         """
         if config.overwrite or not self.config.is_file():
             return
@@ -133,28 +138,46 @@ class RunFolder:
             )
 
     def begin(self, config: TrainConfig) -> None:
-        """Open the folder for a new run, or go on with an unfinished one."""
+        """Open the folder for a new run, or to go on with an unfinished one."""
         if config.overwrite:
             shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(OmegaConf.structured(config), self.config)
+        with write_whole(self.config) as building:
+            OmegaConf.save(OmegaConf.structured(config), building)
         _write_json(self.path / "environment.json", describe_environment(config.seed))
 
-    def finish(self, metrics: Mapping[str, Any], *, oof: pd.DataFrame | None) -> None:
-        """Write the results, metrics last, and drop the checkpoints."""
-        if oof is not None:
-            oof.to_parquet(self.path / "oof.parquet")
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+    def write_leaks(self, pairs: pd.DataFrame) -> None:
+        """Write the pairs of texts that leak from the rows to train on into the held-out rows."""
+        with write_whole(self.leaks) as building:
+            pairs.to_csv(building, index=False)
+
+    def write_plan(self, plan: pd.DataFrame) -> None:
+        """Write the windows in the order that the model is trained on."""
+        with write_whole(self.plan) as building:
+            plan.to_parquet(building)
+
+    def write_model(self, model: Any, tokenizer: Any) -> None:
+        """Write the trained weights and their tokenizer."""
+        with write_whole(self.model) as building:
+            model.save_pretrained(building)
+            tokenizer.save_pretrained(building)
+
+    def write_oof(self, oof: pd.DataFrame) -> None:
+        """Write the table of out-of-fold predictions."""
+        with write_whole(self.oof) as building:
+            oof.to_parquet(building)
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Write the metrics, with which the run is finished, and remove the checkpoints."""
         _write_json(self.metrics, metrics)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def read_restarts(self) -> list[dict[str, Any]]:
-        """Collapses that this unfinished run has come through: step, from, why."""
+        """Read the collapses that this unfinished run has come through: step, from, why."""
         file = self.checkpoints / "restarts.json"
-        return list(json.loads(file.read_text())) if file.is_file() else []
+        return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
 
     def write_restarts(self, restarts: Sequence[Mapping[str, Any]]) -> None:
-        """Remember collapses, so that a killed run resumes with the right rate and seed."""
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        """Write the collapses, so that a killed run resumes with the right rate and seed."""
         _write_json(self.checkpoints / "restarts.json", restarts)
 
     def read_config(self) -> DictConfig:
@@ -170,13 +193,13 @@ class RunFolder:
         return config
 
     def read_metrics(self) -> dict[str, Any]:
-        """What ``metrics.json`` holds."""
-        metrics: dict[str, Any] = json.loads(self.metrics.read_text())
+        """Read ``metrics.json``."""
+        metrics: dict[str, Any] = json.loads(self.metrics.read_text(encoding="utf-8"))
         return metrics
 
     def read_oof(self) -> pd.DataFrame:
         """Held-out rows: id, language, gold, prediction, jaccard."""
-        return pd.read_parquet(self.path / "oof.parquet")
+        return pd.read_parquet(self.oof)
 
 
 def find_runs(root: Path, name: str) -> list[RunFolder]:
@@ -185,52 +208,11 @@ def find_runs(root: Path, name: str) -> list[RunFolder]:
     Raises:
         FileNotFoundError: there is none.
     """
-    folders = [
-        RunFolder(root, name, path.name.removeprefix("fold")) for path in _folds(root / name)
-    ]
-    finished = [run for run in folders if run.is_finished]
+    folds = (path.name.removeprefix("fold") for path in sorted((root / name).glob("fold*")))
+    finished = [run for fold in folds if (run := RunFolder(root, name, fold)).is_finished]
     if not finished:
         raise FileNotFoundError(f"{root / name}: no finished fold of run {name!r}")
     return finished
-
-
-def describe_environment(seed: int) -> dict[str, Any]:
-    """Versions, commit, seed and hardware."""
-    import torch
-
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in _PACKAGES},
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain")),
-        "seed": seed,
-        "hardware": {"cpu": _cpu_name(), "cores": os.cpu_count(), "gpus": gpus},
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _folds(folder: Path) -> list[Path]:
-    return sorted(folder.glob("fold*")) if folder.is_dir() else []
-
-
-def _cpu_name() -> str:
-    """Model name of the processor, as far as the system tells it."""
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text().splitlines() if known.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _git(*words: str) -> str | None:
-    """Output of a git command in the source tree, or None outside a repository."""
-    try:
-        done = subprocess.run(
-            ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _settings(config: Any) -> dict[str, Any]:
@@ -246,6 +228,6 @@ def _settings(config: Any) -> dict[str, Any]:
 
 
 def _write_json(file: Path, content: Any) -> None:
-    building = file.with_suffix(".tmp")
-    building.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    building.replace(file)
+    with write_whole(file) as building:
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        building.write_text(text + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,21 +35,23 @@ from chaii.recipe.plan_summary import summarise_plan
 from chaii.recipe.token_store import TokenStore, open_store
 from chaii.run_folder import RunFolder
 
+Score = Callable[[PreTrainedModel], dict[str, float]]
+
 
 @dataclass(frozen=True)
-class Prepared:
-    """All that a fold is trained on, before the order is drawn."""
+class PreparedFold:
+    """The data of a fold, ready to be laid out in training order."""
 
     config: TrainConfig
     corpora: dict[str, Dataset]
     rows: dict[str, NDArray[np.int64]]  # of each corpus, to train on
-    held_out: Dataset | None
+    held_out: Dataset | None  # None where fold=all
     tokenizer: Any
     stores: dict[str, TokenStore]
-    leaks: LeakCheck  # into the held-out rows
+    leaks: LeakCheck  # from the rows to train on into the held-out rows
 
     def make_plan(self, seed: int) -> pd.DataFrame:
-        """The recipe, made real with this seed."""
+        """Lay out the recipe's windows in training order; the seed decides what is drawn."""
         return make_plan(
             self.config.recipe,
             self.stores,
@@ -63,7 +66,8 @@ def train_fold(config: TrainConfig) -> RunFolder:
 
     Raises:
         ValueError: a corpus cannot be read, or leaves nothing to train on.
-        FileNotFoundError: a corpus, or a pre-trained backbone, is not there.
+        FileNotFoundError: a corpus or a pre-trained backbone is missing.
+        CollapseError: the training collapsed, and no restart is left.
     """
     run = RunFolder(Path(config.paths.runs), config.name, config.fold)
     if run.is_finished and not config.overwrite:
@@ -73,77 +77,72 @@ def train_fold(config: TrainConfig) -> RunFolder:
     if config.trainer.num_threads is not None:
         torch.set_num_threads(config.trainer.num_threads)
     began = time.perf_counter()
-
-    prepared = prepare_fold(config)
-    judge = None
-    if prepared.held_out is not None:
-        judge = Evaluator(config, prepared.held_out, prepared.tokenizer)
+    fold = prepare_fold(config)
     run.begin(config)
-    if judge:
-        prepared.leaks.pairs.to_csv(run.leaks, index=False)
-    model, metrics = _train_attempts(config, run, prepared, judge)
-    model.save_pretrained(run.model)
-    prepared.tokenizer.save_pretrained(run.model)
-
-    oof = None
-    if judge:
-        scores, oof = judge.finish(model, run.logits)
-        metrics = scores | metrics
+    evaluator = None
+    if fold.held_out is not None:
+        evaluator = Evaluator(config, fold.held_out, fold.tokenizer)
+        run.write_leaks(fold.leaks.pairs)
+    model, metrics = _train(fold, run, score=evaluator.score if evaluator else None)
+    run.write_model(model, fold.tokenizer)
+    if evaluator:
+        _notice("answering the held-out questions")
+        scores, oof = evaluator.finish(model, run.logits)
+        run.write_oof(oof)
         print(format_scores(scores))
-    seconds = round(time.perf_counter() - began, 1)
-    run.finish(metrics | {"leaks": prepared.leaks.counts, "seconds": seconds}, oof=oof)
+        metrics |= scores
+    seconds = time.perf_counter() - began
+    run.finish(metrics | {"leaks": fold.leaks.counts, "seconds": round(seconds, 1)})
+    print(f"{run.path}: finished in {seconds / 60:.1f} minutes")
     return run
 
 
-def prepare_fold(config: TrainConfig) -> Prepared:
+def prepare_fold(config: TrainConfig) -> PreparedFold:
     """Read, check and split the corpora, and tokenise what is not yet in a token store.
 
     Raises:
         ValueError, FileNotFoundError: as `train_fold`.
     """
+    print(f"{config.name}, fold {config.fold}")
+    _notice("reading the corpora")
     corpora = read_corpora(config)
     rows, held_out = split_examples(config, corpora)
+    _notice("comparing the rows to train on with the held-out rows")
     leaks = check_leaks(config.folds.on_leak, corpora, rows, held_out)
+    _notice("loading the tokenizer, training it where there is none yet")
     tokens = Path(config.paths.tokens)
     texts = distinct_texts(corpora) if config.backbone.scratch else []
     tokenizer = load_tokenizer(config.backbone, texts=texts, folder=tokens)
+    _notice("tokenising what was not tokenised before")
     stores = {}
     for name, examples in corpora.items():
         every = config.corpora[name].labels is Labels.all
         stores[name] = open_store(examples, tokenizer, tokens, every_answer=every)
-    return Prepared(config, corpora, leaks.rows, held_out, tokenizer, stores, leaks)
+    return PreparedFold(config, corpora, leaks.rows, held_out, tokenizer, stores, leaks)
 
 
-def _train_attempts(
-    config: TrainConfig, run: RunFolder, prepared: Prepared, judge: Evaluator | None
+def _train(
+    fold: PreparedFold, run: RunFolder, *, score: Score | None
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """Train on the plan; after a collapse go on from before it, as often as `restarts` allows.
 
     Each restart halves the learning rate and draws the rest of the plan with the next seed.
 
+    Returns:
+        The model, and metrics: windows, tokens, restarts and the log.
+
     Raises:
         CollapseError: there is no restart left.
     """
-    restarts: list[dict[str, Any]] = run.read_restarts()
+    config, restarts = fold.config, run.read_restarts()
     while True:
-        seed = config.seed + len(restarts)
-        plan = prepared.make_plan(seed)
-        plan.to_parquet(run.plan)
+        plan = fold.make_plan(config.seed + len(restarts))
+        run.write_plan(plan)
         print(_format_plan(plan, config))
         set_seed(config.seed)
-        model = load_model(config.backbone, prepared.tokenizer)
+        model = load_model(config.backbone, fold.tokenizer)
         try:
-            history = train_model(
-                model,
-                PlanDataset(plan, prepared.stores, cutout_config=config.recipe.cutout, seed=seed),
-                template=read_pair_template(prepared.tokenizer),
-                backbone=config.backbone,
-                trainer=config.trainer,
-                folder=run.checkpoints,
-                seed=seed,
-                score=judge.score if judge else None,
-                rate_factor=0.5 ** len(restarts),
-            )
+            history = _train_once(model, plan, fold, run, score=score, restart=len(restarts))
         except CollapseError as collapse:
             if len(restarts) >= config.trainer.restarts:
                 raise
@@ -154,11 +153,42 @@ def _train_attempts(
         return model, counts | {"restarts": restarts, "history": history}
 
 
+def _train_once(
+    model: PreTrainedModel,
+    plan: pd.DataFrame,
+    fold: PreparedFold,
+    run: RunFolder,
+    *,
+    score: Score | None,
+    restart: int,
+) -> list[dict[str, Any]]:
+    """Train the model until the end of the plan or until it collapses; return the log."""
+    config = fold.config
+    seed = config.seed + restart
+    return train_model(
+        model,
+        PlanDataset(plan, fold.stores, cutout_config=config.recipe.cutout, seed=seed),
+        template=read_pair_template(fold.tokenizer),
+        backbone=config.backbone,
+        trainer=config.trainer,
+        folder=run.checkpoints,
+        seed=seed,
+        score=score,
+        rate_factor=0.5**restart,
+    )
+
+
 def _format_plan(plan: pd.DataFrame, config: TrainConfig) -> str:
-    """The plan as a table: windows, steps, tokens, padding, negatives and corpora of each stage."""
+    """Format windows, steps, tokens, padding and negatives of each stage as a table."""
     table = summarise_plan(
         plan,
         batch_size=config.trainer.per_device_train_batch_size,
         effective_batch_size=config.backbone.effective_batch_size,
     )
-    return str(table.to_string(float_format="{:.3f}".format, na_rep="-"))
+    counts = table[["windows", "steps", "tokens", "padding", "negatives"]]
+    return str(counts.to_markdown(tablefmt="github", floatfmt=".3f"))
+
+
+def _notice(step: str) -> None:
+    """Tell what comes next, before the seconds that it takes."""
+    print(f"{step} ...", flush=True)

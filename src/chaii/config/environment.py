@@ -1,0 +1,62 @@
+"""The environment of a run: versions, commit, seed and hardware."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("chaii", "torch", "transformers", "tokenizers", "datasets", "numpy", "pandas")
+
+
+def describe_environment(seed: int) -> dict[str, Any]:
+    """Versions, commit, seed and hardware."""
+    import torch
+
+    package = Path(__file__).parents[1]
+    source = b"".join(path.read_bytes() for path in sorted(package.rglob("*.py")))
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in _PACKAGES},
+        "commit": read_commit(package),
+        "source": hashlib.blake2b(source, digest_size=10).hexdigest(),  # tells uncommitted changes
+        "seed": seed,
+        "hardware": {"cpu": _cpu_name(), "cores": os.cpu_count(), "gpus": gpus},
+        "threads": torch.get_num_threads(),
+    }
+
+
+def read_commit(folder: Path) -> str | None:
+    """The commit that is checked out around `folder`; None outside a repository.
+
+    The files under ``.git`` are read: a ``git`` found through PATH may be any program.
+    """
+    roots = [parent / ".git" for parent in folder.resolve().parents]
+    git = next((path for path in roots if path.exists()), None)
+    if git is None:
+        return None
+    if git.is_file():  # a linked worktree: "gitdir: <folder>"
+        git = Path(git.parent, git.read_text(encoding="utf-8").split(maxsplit=1)[1].strip())
+    head = (git / "HEAD").read_text(encoding="utf-8").strip()
+    if not head.startswith("ref: "):
+        return head
+    common = git / "commondir"
+    shared = git / common.read_text(encoding="utf-8").strip() if common.is_file() else git
+    reference = head.removeprefix("ref: ")
+    if (shared / reference).is_file():
+        return (shared / reference).read_text(encoding="utf-8").strip()
+    packed = shared / "packed-refs"
+    lines = packed.read_text(encoding="utf-8").splitlines() if packed.is_file() else []
+    return next((line.split()[0] for line in lines if line.endswith(f" {reference}")), None)
+
+
+def _cpu_name() -> str:
+    """Model name of the processor, as far as the system tells it."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text(encoding="utf-8").splitlines() if known.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
