@@ -206,7 +206,8 @@ def save_run(root, name, rows):
     nothing = np.zeros(0, dtype=np.float16)
     Prediction(examples, pd.DataFrame(), nothing, nothing).save(run.logits)
     older = rows.iloc[::-1][["id", "corpus", "language", "prediction"]]  # no places, no scores
-    run.finish({}, oof=older)
+    older.to_parquet(run.oof)
+    run.finish({})
     return run
 
 
