@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.config.schema import ScratchConfig, TokenizerKind
 from chaii.corpus.readers import read_corpus
-from chaii.corpus.table import EXAMPLE_FEATURES, build_table, write_table
+from chaii.corpus.table import EXAMPLE_FEATURES, build_table
 from chaii.model.backbone import train_tokenizer
 
 FOLDER = Path(__file__).parents[1] / "data" / "benchmarks"
@@ -37,8 +37,12 @@ def make_examples(
 
 def write_examples(folder: Path, contexts: int, *, words: int, questions: int = 1) -> Dataset:
     """Make examples as `make_examples` does, streamed to a file and memory-mapped."""
-    rows = _make_rows(contexts, words=words, spread=0.6, questions=questions, seed=2021)
-    return Dataset.from_file(str(write_table(folder / "examples.arrow", rows)))
+    return Dataset.from_generator(
+        lambda: _make_rows(contexts, words=words, spread=0.6, questions=questions, seed=2021),
+        features=EXAMPLE_FEATURES,
+        cache_dir=str(folder),
+        fingerprint=f"{contexts}-{words}-{questions}",
+    )
 
 
 def make_tokenizer(name: str = "made", *, texts: Sequence[str] = ()) -> PreTrainedTokenizerFast:

@@ -16,7 +16,7 @@ from chaii.config.compose import compose_config
 from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.config.errors import one_line_errors
 from chaii.config.schema import TrainConfig
-from chaii.corpus.leakage import find_leaks, format_leaks
+from chaii.corpus.leakage import count_leaks, find_leaks
 from chaii.corpus.readers import read_corpus
 from chaii.corpus.training_data import read_corpora, split_examples
 
@@ -41,7 +41,8 @@ def main() -> None:
             train, _ = split(replace(config, fold="all"), corpora)
             against["test"] = find_leaks(train, read_corpus("test", source)[0])
         for name, leaks in against.items():
-            print(f"\n{name}:\n{format_leaks(leaks)}")
+            table = count_leaks(leaks).to_markdown(index=False, tablefmt="github")
+            print(f"\n{name}:", "none" if leaks.empty else f"\n\n{table}")
         pairs = pd.concat(against, names=["against"]).reset_index("against")
         sizes = {name: pairs[name].map(len) for name in ("train_rows", "held_out_rows")}
         arguments.csv.parent.mkdir(parents=True, exist_ok=True)

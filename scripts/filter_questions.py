@@ -11,12 +11,8 @@ from pathlib import Path
 from chaii.config.corpora import CorpusConfig
 from chaii.config.errors import ConfigError, one_line_errors
 from chaii.corpus.catalogue import load_catalogue
-from chaii.corpus.question_filter import (
-    compare_questions,
-    count_kept,
-    format_similarity,
-    write_kept_ids,
-)
+from chaii.corpus.id_files import KEPT_IDS
+from chaii.corpus.question_filter import compare_questions, count_kept, format_similarity
 from chaii.corpus.readers import read_corpus
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -43,7 +39,9 @@ def main() -> None:
         similarity = compare_questions(targets, candidates, seed=arguments.seed)
         kept = count_kept(len(ids), arguments.keep)
         report = format_similarity(candidates, similarity, kept)
-        write_kept_ids(Path(target), ids, similarity, kept)
+        rows = similarity.rank()[:kept]
+        scores = (f"{score:.6f}" for score in similarity.scores[rows])
+        KEPT_IDS.write(Path(target), zip((ids[row] for row in rows), scores, strict=True))
         Path(target).with_suffix(".md").write_text(report, encoding="utf-8")
         print(report)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from chaii.config.errors import one_line_errors
-from chaii.corpus.label_repair import write_labels
+from chaii.corpus.id_files import LABELS
 from chaii.decoding.context_logits import read_context_logits
 from chaii.decoding.relabel import choose_by_logits
 from chaii.recipe.token_store import open_store
@@ -48,7 +48,7 @@ def main() -> None:
             labels |= choose_labels(run, arguments.corpus, arguments.tokens)
         if not labels:
             raise ValueError(f"{arguments.run}: no row of corpus {arguments.corpus} was held out")
-        write_labels(arguments.output, list(labels), [chosen for _, chosen in labels.values()])
+        LABELS.write(arguments.output, ((row, chosen) for row, (_, chosen) in labels.items()))
         moved = sum(given != chosen for given, chosen in labels.values())
         print(f"{arguments.output}: {len(labels)} rows, {moved} moved")
 

@@ -11,9 +11,9 @@ CONTEXT = "Rome, Paris, Rome, Paris; क\u093cल"  # qa as KA + NUKTA
 CASES = {  # (text, start) -> (text, start, repaired)
     "in place": (("Paris", 6), ("Paris", 6, [])),
     "in place, not the first": (("Paris", 19), ("Paris", 19, [])),
-    "blank after": (("Rome, ", 13), ("Rome,", 13, ["outer blanks"])),
-    "blank before": ((" Paris", 5), ("Paris", 6, ["outer blanks"])),
-    "blank not in the context": (("\u00a0Paris\n", 6), ("Paris", 6, ["outer blanks"])),
+    "space after": (("Rome, ", 13), ("Rome,", 13, ["outer whitespace"])),
+    "space before": ((" Paris", 5), ("Paris", 6, ["outer whitespace"])),
+    "space not in the context": (("\u00a0Paris\n", 6), ("Paris", 6, ["outer whitespace"])),
     "near the second": (("Paris", 17), ("Paris", 19, ["offset moved"])),
     "near the first": (("Paris", 9), ("Paris", 6, ["offset moved"])),
     "between, the earlier": (("Rome,", 6), ("Rome,", 0, ["offset moved"])),
@@ -74,7 +74,7 @@ def test_good_row_passes_unchanged():
     row = make_row()
     kept, report = check_one(row)
     assert kept == row
-    assert report == LanguageReport(1, 3, repaired={}, dropped={}, lost={}, noted={})
+    assert report == LanguageReport(1, 3)
 
 
 @pytest.mark.parametrize("part", ["question", "context"])
@@ -122,25 +122,19 @@ def test_samples_name_the_first_few_rows():
     for identity in "pqrst":
         tally.check(make_row(identity, texts=["zz"]))
     report = tally.report().languages["hindi"]
-    assert report.samples == {"answer not in context": ("p", "q", "r")}
+    assert report.samples == {"answer not in context": ["p", "q", "r"]}
     assert report.dropped == {"answer not in context": 5}
 
 
-def test_table_has_a_line_per_language_with_counts_and_reasons():
-    clean = LanguageReport(1_114, 12_345, repaired={}, dropped={}, lost={}, noted={})
-    faulty = LanguageReport(
-        5, 9, repaired={"outer blanks": 12}, dropped={"empty answer": 1}, lost={}, noted={}
-    )
+def test_table_has_a_line_per_language_and_reasons_below():
+    clean = LanguageReport(1_114, 12_345)
+    faulty = LanguageReport(5, 9, repaired={"outer whitespace": 12}, dropped={"empty answer": 1})
     table = format_reports([CorpusReport("chaii", {"hindi": clean, "tamil": faulty})])
-    assert table.splitlines() == [
-        "| corpus | language | rows  | characters | repaired | dropped | why"
-        "                                                |",
-        "| ------ | -------- | ----- | ---------- | -------- | ------- | "
-        + "-" * len("repaired: outer blanks 12; dropped: empty answer 1")
-        + " |",
-        "| chaii  | hindi    | 1,114 | 12,345     | 0        | 0       | "
-        + " " * len("repaired: outer blanks 12; dropped: empty answer 1")
-        + " |",
-        "| chaii  | tamil    | 5     | 9          | 12       | 1       | "
-        "repaired: outer blanks 12; dropped: empty answer 1 |",
+    assert [line.strip("|").split() for line in table.splitlines()[2:4]] == [
+        ["chaii", "|", "hindi", "|", "1,114", "|", "12,345", "|", "0", "|", "0"],
+        ["chaii", "|", "tamil", "|", "5", "|", "9", "|", "12", "|", "1"],
+    ]
+    assert table.splitlines()[4:] == [
+        "chaii, tamil, repaired: outer whitespace 12",
+        "chaii, tamil, dropped: empty answer 1",
     ]

@@ -130,7 +130,7 @@ def test_a_faulty_row_is_skipped_and_counted_where_wanted(tmp_path):
         read(folder)
     examples, report = read(folder, on_error=OnError.skip)
     assert examples["id"][:] == ["a", "c"]
-    assert report.languages[UNREAD].dropped == {"malformed row": 1, "id stands twice": 1}
+    assert report.languages[UNREAD].dropped == {"malformed row": 1, "id occurs twice": 1}
 
 
 def annotate_tydi(*ends, passage=-1, yes_no="NONE"):
@@ -253,7 +253,7 @@ MISFITS = {
     ),
     "skip in a whole file": (
         CorpusConfig(CorpusFormat.squad_json, "f", on_error=OnError.skip),
-        "on_error skip cannot be had with format squad_json",
+        "on_error skip is not possible with format squad_json",
     ),
 }
 

@@ -7,7 +7,8 @@ import pytest
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat, Labels
 from chaii.corpus.files import CorpusError
-from chaii.corpus.label_repair import read_labels, relabel_rows, report_labels, write_labels
+from chaii.corpus.id_files import LABELS
+from chaii.corpus.label_repair import read_labels, relabel_rows, report_labels
 from chaii.corpus.readers import read_corpus
 
 CONTEXT = "Pune is old. Ravi was born in Pune. Asha left Pune."
@@ -59,7 +60,7 @@ def test_a_row_without_answers_stays():
 
 def test_a_labels_file_wins(corpus, tmp_path):
     file = tmp_path / "labels.csv"
-    write_labels(file, ["a"], [46])
+    LABELS.write(file, [("a", 46)])
     for labels in Labels:
         changed = replace(corpus, labels=labels, labels_file=str(file))
         assert read_starts(changed) == {"a": [46], "b": [13]}
@@ -69,10 +70,10 @@ def test_a_stored_corpus_never_outlives_its_labels(corpus, tmp_path):
     file = tmp_path / "labels.csv"
     changes = [{"labels": Labels.all}, {"labels": Labels.evidence}, {"labels_file": str(file)}]
     expected = [[0], [0, 30, 46], [30], [46]]
-    write_labels(file, ["a"], [46])
+    LABELS.write(file, [("a", 46)])
     for change, starts in zip([{}, *changes], expected, strict=True):
         assert read_starts(replace(corpus, **change), cache=tmp_path / "cache")["a"] == starts
-    write_labels(file, ["a"], [0])
+    LABELS.write(file, [("a", 0)])
     assert read_starts(replace(corpus, **changes[-1]), cache=tmp_path / "cache")["a"] == [0]
 
 
@@ -83,7 +84,7 @@ def test_a_stored_corpus_never_outlives_its_labels(corpus, tmp_path):
         ("id,start\na,1\n", "row 1: the columns must be"),
         ("id,answer_start\na,0,0\n", "row 2: 3 cells, not 2"),
         ("id,answer_start\na,0\nb,-1\n", "row 3: answer_start '-1' must be a number from 0"),
-        ("id,answer_start\na,0\na,0\n", "row 3: id 'a' stands twice"),
+        ("id,answer_start\na,0\na,0\n", "row 3: id 'a' occurs twice"),
         ("id,answer_start\na,5\n", "row 2: answer_start 5 of id 'a': the answer 'Pune' does not"),
         ("id,answer_start\na,9999\n", "row 2: answer_start 9999 of id 'a'"),
         ("id,answer_start\nz,5\n", "none of its ids is in the corpus"),

@@ -5,7 +5,7 @@ import pytest
 from datasets import concatenate_datasets
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat
-from chaii.corpus.leakage import count_leaks, find_leaks, format_leaks, list_leaking_rows
+from chaii.corpus.leakage import count_leaks, find_leaks, list_leaking_rows
 from chaii.corpus.readers import read_corpus
 
 RIVER = "The Ganges rises in the western Himalayas and flows south and east through the plain."
@@ -67,7 +67,7 @@ def test_a_passage_is_found_within_a_document_on_either_side(find, swapped):
 def test_texts_that_have_nothing_in_common_make_no_pair(find):
     leaks = find([("Where is it?", RIVER, "The", 0)], [("How old are they?", HILLS, "Old", 0)])
     assert leaks.empty
-    assert format_leaks(leaks) == "none found"
+    assert count_leaks(leaks).empty
     assert len(list_leaking_rows(leaks)) == 0
 
 
@@ -100,7 +100,7 @@ def test_a_text_of_many_rows_is_one_pair_that_knows_all_its_rows(find):
     assert list_leaking_rows(leaks).tolist() == list(range(1, 10))
     counts = count_leaks(leaks).iloc[0]
     assert (counts["train_rows"], counts["held_out_rows"]) == (9, 5)
-    assert counts["samples"] == "ours-1 ~ theirs-0 (1.00)"
+    assert (leaks["train_id"].item(), leaks["held_out_id"].item()) == ("ours-1", "theirs-0")
 
 
 def test_rows_are_those_of_the_examples_given_whatever_was_selected(make_examples):

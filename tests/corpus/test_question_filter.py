@@ -5,13 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from chaii.corpus.question_filter import (
-    compare_questions,
-    count_kept,
-    format_similarity,
-    read_kept_ids,
-    write_kept_ids,
-)
+from chaii.corpus.question_filter import compare_questions, count_kept, format_similarity
 
 WHEN = [f"When was the town of {name} founded?" for name in "abcdefghijklmnop"]
 WHY = [f"name the reason why {name} left home early" for name in "abcdefghijklmnop"]
@@ -79,32 +73,6 @@ def test_few_questions_are_refused():
 def test_nothing_kept_is_refused(keep):
     with pytest.raises(ValueError, match="keep="):
         count_kept(10, keep)
-
-
-def test_kept_ids_are_read_as_written(tmp_path):
-    ids = [f"-{i}" for i in range(len(WHY))]
-    similarity = compare_questions(WHEN, WHY, seed=0)
-    write_kept_ids(tmp_path / "new/kept.tsv", ids, similarity, 5)
-    kept = read_kept_ids(tmp_path / "new/kept.tsv")
-    assert list(kept) == [ids[row] for row in similarity.rank()[:5]]
-
-
-BROKEN = {
-    "gone": (None, "no such file"),
-    "empty": ("", "the file is empty"),
-    "other columns": ("id\n1\n", "the columns must be"),
-    "twice": ("id\tscore\n1\t0.5\n1\t0.4\n", "line 3: id '1' stands twice"),
-    "no score": ("id\tscore\n1\n", "line 2"),
-}
-
-
-@pytest.mark.parametrize(("content", "message"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_of_ids_gives_one_error(content, message, tmp_path):
-    path = tmp_path / "kept.tsv"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(ValueError, match=f"kept.tsv.*{message}"):
-        read_kept_ids(path)
 
 
 def test_the_report_tells_share_and_both_ends():

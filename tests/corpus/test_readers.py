@@ -196,7 +196,7 @@ def test_all_rows_dropped_leaves_an_empty_dataset_of_the_schema(tmp_path):
 def test_duplicate_id_names_both_rows(tmp_path):
     write_squad(tmp_path / "a.json", ask("a"), ask("b"))
     write_squad(tmp_path / "b.json", ask("b"))
-    place = r"b\.json, \$\.data\[0\]\.paragraphs\[0\]\.qas\[0\]: id 'b' already stands in "
+    place = r"b\.json, \$\.data\[0\]\.paragraphs\[0\]\.qas\[0\]: id 'b' is already in "
     with pytest.raises(CorpusError, match=place + r".*a\.json, .*qas\[1\]; ids are unique"):
         read(tmp_path / "*.json", SQUAD, language="en")
 
@@ -227,7 +227,7 @@ CSV_FAULTS = {
     "start empty": (HEAD + b"a,abc,q?,b,,hindi\n", "row 2: answer_start must be an integer"),
     "no language": (HEAD + b"a,abc,q?,b,1,\n", "row 2: language is empty"),
     "no id": (HEAD + b",abc,q?,b,1,hindi\n", "row 2: id is empty"),
-    "id twice": (HEAD + GOOD + GOOD, "row 3: id 'a' already stands in .* row 2"),
+    "id twice": (HEAD + GOOD + GOOD, "row 3: id 'a' is already in .* row 2"),
 }
 
 

@@ -101,7 +101,7 @@ def test_a_row_without_a_short_answer_is_left_out_and_counted(tmp_path, annotati
     examples, report = read(tmp_path / "f", encode(make_record(1, *annotations)))
     assert len(examples) == 0
     assert report.languages["tamil"].dropped == {reason: 1}
-    assert report.languages["tamil"].samples == {reason: ("tamil-1",)}
+    assert report.languages["tamil"].samples == {reason: ["tamil-1"]}
 
 
 def test_unanswerable_rows_are_kept_where_wanted(tmp_path):
@@ -179,8 +179,8 @@ FAULTS = {  # second line of three: (rule, reason)
     "id missing": (encode(make_record(None)), "example_id must be int", "malformed row"),
     "id twice": (
         encode(make_record(1)),
-        "id 'tamil-1' already stands in .*line 1",
-        "id stands twice",
+        "id 'tamil-1' is already in .*line 1",
+        "id occurs twice",
     ),
 }
 
@@ -320,7 +320,7 @@ def test_every_answer_of_the_real_samples_is_read_at_its_place(name):
         wanted = {document[part].decode().strip() for part in slices if part.start >= 0}
         assert set(texts.get(f"{record['language']}-{record['example_id']}", [])) == wanted
     repaired = [part.repaired for part in report.languages.values() if part.repaired]
-    assert repaired == ([{"outer blanks": 1}] if name.startswith("small") else [])
+    assert repaired == ([{"outer whitespace": 1}] if name.startswith("small") else [])
     assert not any(part.lost for part in report.languages.values())
 
 

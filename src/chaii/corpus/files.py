@@ -1,4 +1,4 @@
-"""Files of a corpus: found by pattern, opened plain or compressed, read a line at a time."""
+"""Files of a corpus: found by a pattern, plain or gzip, read line by line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 _GZIP = b"\x1f\x8b"
 
@@ -30,7 +29,7 @@ def find_files(name: str, pattern: str) -> list[Path]:
     Raises:
         CorpusError: there is none.
     """
-    if Path(pattern).is_file():  # first, since a file's own name may hold [ or *
+    if Path(pattern).is_file():  # first, since a file's own name may contain [ or *
         return [Path(pattern)]
     matches = map(Path, sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207 (absolute)
     if paths := [path for path in matches if path.is_file()]:
@@ -39,18 +38,21 @@ def find_files(name: str, pattern: str) -> list[Path]:
 
 
 def iterate_bytes(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers, from 1; gzip is known by its first bytes, whatever the name.
+    """Lines with their numbers, from 1; gzip is recognised by its first bytes, not by the name.
 
     Raises:
         CorpusError: an empty file, one with a byte order mark, or a gzip stream that is cut short
-            or damaged. All lines before the damage have been given by then.
+            or damaged. All lines before the damage have been yielded by then.
     """
-    if not path.stat().st_size:
-        raise CorpusError(f"{path}, row 1: the file is empty", reason="empty file")
     number = 0
-    with _open(path) as file:
+    with path.open("rb") as raw:
+        head = raw.read(len(_GZIP))
+        if not head:
+            raise CorpusError(f"{path}, row 1: the file is empty", reason="empty file")
+        raw.seek(0)
         try:
-            for number, line in enumerate(file, start=1):
+            lines = gzip.GzipFile(fileobj=raw) if head == _GZIP else raw
+            for number, line in enumerate(lines, start=1):
                 if number == 1 and line.startswith(codecs.BOM_UTF8):
                     raise CorpusError(f"{path}, row 1: UTF-8 byte order mark; save it without BOM")
                 yield number, line
@@ -85,9 +87,3 @@ def iterate_lines(path: Path) -> Iterator[str]:
     """
     for number, line in iterate_bytes(path):
         yield decode_line(line, f"{path}, line {number}")
-
-
-def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
-    with path.open("rb") as file:
-        compressed = file.read(len(_GZIP)) == _GZIP
-    return gzip.open(path, "rb") if compressed else path.open("rb")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, load_dataset
 from datasets.exceptions import DatasetsError
 
-from chaii.config.corpora import CorpusConfig, HubConfig, HubLayout
+from chaii.config.corpora import CorpusConfig, HubLayout
+from chaii.corpus import natural_questions, squad
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.fields import digest_text, require_text, take
 from chaii.corpus.files import CorpusError
-from chaii.corpus.natural_questions import build_row
-from chaii.corpus.records import ParseRecord, Rows, read_records
-from chaii.corpus.squad import guess_language
+from chaii.corpus.records import ParseRecord, Rows, digest_text, read_records, take
 from chaii.corpus.tydi import parse_tydi_record
 
 _SQUAD = ("id", "title", "context", "question", "answers", "language")  # title, language: optional
@@ -23,12 +20,13 @@ _YES_NO = {-1: "NONE", 0: "NO", 1: "YES"}
 
 
 def find_hub_files(name: str, corpus: CorpusConfig) -> list[Path]:
-    """Arrow files into which `datasets` prepared the data set, which it fetches where it must.
+    """Arrow files into which `datasets` prepared the data set, after fetching it if need be.
 
     Raises:
-        CorpusError: it cannot be had; says how to place the files by hand.
+        CorpusError: it cannot be loaded; says how to place the files by hand.
     """
-    hub = _require_hub(corpus)
+    hub = corpus.hub
+    assert hub is not None, "format hub without hub settings"
     try:
         dataset = load_dataset(
             corpus.path,
@@ -56,7 +54,8 @@ def read_hub(path: Path, corpus: CorpusConfig, tally: Tally) -> Rows:
     Raises:
         CorpusError: a column is missing, or a row is malformed; not with `on_error: skip`.
     """
-    hub = _require_hub(corpus)
+    hub = corpus.hub
+    assert hub is not None, "format hub without hub settings"
     columns, parse = _LAYOUTS[hub.layout]
     if unknown := set(hub.columns) - set(columns):
         rule = f"layout {hub.layout.name} has {list(columns)}"
@@ -70,39 +69,25 @@ def read_hub(path: Path, corpus: CorpusConfig, tally: Tally) -> Rows:
         told = {"language": corpus.language} if corpus.language else {}
         return parse(where, {**record, **told}, tally)
 
-    return read_records(_iterate_places(dataset, path), corpus, tally, parse=parse_record)
+    records = ((f"{path}, row {number}", record) for number, record in enumerate(dataset, start=1))
+    return read_records(records, corpus, tally, parse=parse_record)
 
 
-def _require_hub(corpus: CorpusConfig) -> HubConfig:
-    assert corpus.hub is not None, "format hub without hub settings"
-    return corpus.hub
-
-
-def _iterate_places(dataset: Dataset, path: Path) -> Iterator[tuple[str, Any]]:
-    for number, record in enumerate(dataset, start=1):
-        yield f"{path}, row {number}", record
-
-
-def _parse_squad(where: str, record: Any, _tally: Tally) -> Row:
-    identity = require_text(take(record, "id", str, where), "id", where)
-    context = take(record, "context", str, where)
-    answers = _list_structs(record, "answers", where)
+def parse_squad(where: str, record: Any, _tally: Tally) -> Row:
+    """A record of the layout `squad` as a row; see `squad.build_row`."""
+    question = {**record, "answers": _list_structs(record, "answers", where)}
     title, language = (
         take(record, key, str, where) if record.get(key) else "" for key in ("title", "language")
     )
-    return {
-        "id": identity,
-        "article": title or digest_text(context),
-        "language": language or guess_language(identity, where),
-        "question": take(record, "question", str, where),
-        "context": context,
-        "answer_text": [take(answer, "text", str, where) for answer in answers],
-        "answer_start": [take(answer, "answer_start", int, where) for answer in answers],
-    }
+    context = take(record, "context", str, where)
+    return squad.build_row(where, question, context, title=title, language=language)
 
 
-def _parse_tydi(where: str, record: Any, tally: Tally) -> Row | None:
-    """As in the files, but for flat annotations and no id: a digest stands in for it."""
+def parse_tydi(where: str, record: Any, tally: Tally) -> Row | None:
+    """A record of the layout `tydi_primary` as a row.
+
+    Unlike in the files, its annotations are flat, and its id is missing: a digest replaces it.
+    """
     flat = _list_structs(record, "annotations", where)
     annotations = [
         {
@@ -121,8 +106,11 @@ def _parse_tydi(where: str, record: Any, tally: Tally) -> Row | None:
     return parse_tydi_record(where, simple, tally)
 
 
-def _parse_natural_questions(where: str, record: Any, tally: Tally) -> Row | None:
-    """The Hub holds the full files: tokens with a mark on each tag, and a title."""
+def parse_natural_questions(where: str, record: Any, tally: Tally) -> Row | None:
+    """A record of the layout `natural_questions` as a row.
+
+    The Hub has the full files: tokens with a mark on each tag, and a title.
+    """
     document = take(record, "document", dict, where)
     annotations = [
         {
@@ -142,7 +130,7 @@ def _parse_natural_questions(where: str, record: Any, tally: Tally) -> Row | Non
         "" if token.get("is_html") else take(token, "token", str, where)
         for token in _list_structs(document, "tokens", where)
     )
-    return build_row(where, simple, tokens=tokens, tally=tally)
+    return natural_questions.build_row(where, simple, tokens=tokens, tally=tally)
 
 
 def _list_structs(holder: Any, key: str, where: str) -> list[dict[str, Any]]:
@@ -157,10 +145,10 @@ def _list_structs(holder: Any, key: str, where: str) -> list[dict[str, Any]]:
 
 _TYDI = ("question_text", "document_title", "language", "annotations", "document_plaintext")
 _LAYOUTS: dict[HubLayout, tuple[tuple[str, ...], ParseRecord]] = {
-    HubLayout.squad: (_SQUAD, _parse_squad),
-    HubLayout.tydi_primary: (_TYDI, _parse_tydi),
+    HubLayout.squad: (_SQUAD, parse_squad),
+    HubLayout.tydi_primary: (_TYDI, parse_tydi),
     HubLayout.natural_questions: (
         ("id", "document", "question", "annotations"),
-        _parse_natural_questions,
+        parse_natural_questions,
     ),
 }

@@ -1,11 +1,11 @@
-"""Leaks: texts to train on that are also, word for word or nearly, among the held-out ones.
+"""Leaks: texts to train on that are equal or nearly equal to held-out ones.
 
-Texts are compared by hashed character n-grams, and two only where they share one: a product of
-sparse matrices. An n-gram counts the more, the fewer texts hold it, as in tf-idf, so that phrases
-which any text may hold ("in the middle of the") make no pair.
+Texts are compared by hashed character n-grams, by a product of sparse matrices: two texts without
+a common n-gram cost nothing. An n-gram counts more if fewer texts contain it, as in tf-idf, so that
+common phrases ("in the middle of the") make no pair.
 
 The same article in another language shares hardly any n-grams: a translated leak is not found here.
-Folds of the scheme `grouped` keep such articles on one side, where corpora tell their titles.
+Folds of the scheme `grouped` keep such articles on one side, where the corpora give their titles.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,6 @@ from numpy.typing import NDArray
 from chaii.corpus.ngrams import NgramIndex
 
 _BATCH_ROWS = 256
-_SAMPLES = 3  # pairs shown a line
 
 
 @dataclass(frozen=True)
@@ -35,33 +33,33 @@ class _Kind:
     column: str
     ngram: re.Pattern[str]
     threshold: float
-    within: bool  # whether a text counts that lies within a longer one
-    fewest: int  # n-grams that a text counts as, for a few in common are an accident
+    within: bool  # whether a text inside a longer one counts
+    fewest: int  # least n-grams that a text counts as: a few in common are an accident
 
 
-# Ten characters from the start of each word, for any script. The threshold lies between the most
-# that real texts share which have nothing to do with each other (SQuAD and TyDi QA English against
-# XQuAD) and the least that a context of XQuAD or chaii shares with itself, 5 % of its characters
-# changed; tests hold both sides.
+# Ten characters from the start of each word, for any script. The threshold is between the most
+# that unrelated real texts share (SQuAD and TyDi QA English against XQuAD) and the least that a
+# context of XQuAD or chaii shares with itself, 5 % of its characters changed; tests check both.
 _CONTEXT = _Kind("context", re.compile(r"(?<!\S)(?=(.{10}))"), 0.2, within=True, fewest=20)
-# Five characters from any place; chosen so that hardly any pair of SQuAD and XQuAD questions is
-# above it, and most XQuAD questions and themselves, 5 % of their characters changed, are.
+# Five characters from any place. Hardly any pair of SQuAD and XQuAD questions is above the
+# threshold; most XQuAD questions are with themselves, 5 % of their characters changed.
 _QUESTION = _Kind("question", re.compile(r"(?=(.{5}))"), 0.45, within=False, fewest=10)
 
 
 def find_leaks(train: Dataset, held_out: Dataset) -> pd.DataFrame:
     """Pairs of a text to train on and a held-out one that are equal or nearly so.
 
-    Texts are `exact` if they are equal after Unicode NFKC, case folding and collapsing of blanks.
-    Contexts are `near` if they share 0.2 of the n-grams of the shorter one, so that a passage is
-    found within a whole document; questions, if they share 0.45 of the n-grams of either.
+    Texts are `exact` if they are equal after Unicode NFKC, case folding and collapsing of
+    whitespace. Contexts are `near` if they share 0.2 of the n-grams of the shorter one, so that a
+    passage is found within a whole document; questions, if they share 0.45 of the n-grams of
+    either.
 
-    A leak of a question alone teaches nothing ("What is the capital?" may be asked of any
-    country), and n-grams cannot tell a misspelt question from the same one about another thing.
-    So `drop` holds for contexts, and for questions only if they have an answer in common.
+    A leaked question alone gives nothing away ("What is the capital?" may be asked of any country),
+    and n-grams cannot tell a misspelt question from the same one about something else. So `drop` is
+    true for contexts, and for questions only if they have an answer in common.
 
     Returns:
-        One row a pair of distinct texts, contexts first, the most alike first: kind (context or
+        One row per pair of distinct texts, contexts first, the most alike first: kind (context or
         question), match (exact or near), similarity (0 to 1), train_corpus, train_id,
         held_out_corpus, held_out_id (of the first row of each text), drop, train_rows and
         held_out_rows (int64 arrays: all row numbers of each text). The same text in two corpora is
@@ -83,37 +81,21 @@ def list_leaking_rows(leaks: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def count_leaks(leaks: pd.DataFrame) -> pd.DataFrame:
-    """A line each training corpus, held-out corpus, kind and match.
+    """One row per training corpus, held-out corpus, kind and match.
 
-    Columns beside these: pairs, of them `drop`, training rows, held-out rows, and sample pairs.
+    Columns beside these: pairs, of them `drop`, train_rows and held_out_rows (distinct rows).
     """
-    lines: list[Mapping[str, Any]] = []
     keys = ["train_corpus", "held_out_corpus", "kind", "match"]
-    for values, part in leaks.groupby(keys, sort=True):
-        samples = zip(part["train_id"], part["held_out_id"], part["similarity"], strict=True)
-        shown = [f"{a} ~ {b} ({share:.2f})" for a, b, share in list(samples)[:_SAMPLES]]
-        lines.append(
-            dict(zip(keys, values, strict=True))
-            | {"pairs": len(part), "drop": int(part["drop"].sum())}
-            | {name: len(_unite(part[name])) for name in ("train_rows", "held_out_rows")}
-            | {"samples": ", ".join(shown)}
-        )
-    names = [*keys, "pairs", "drop", "train_rows", "held_out_rows", "samples"]
-    return pd.DataFrame(lines, columns=names)
-
-
-def format_leaks(leaks: pd.DataFrame) -> str:
-    """The counts as a table, samples last, or a word that there are none."""
-    if leaks.empty:
-        return "none found"
-    counts = count_leaks(leaks)
-    samples = ["samples", *counts.pop("samples")]
-    lines = zip(str(counts.to_string(index=False)).splitlines(), samples, strict=True)
-    return "\n".join(f"{line}  {sample}" for line, sample in lines)
+    columns = [*keys, "pairs", "drop", "train_rows", "held_out_rows"]
+    lines = [
+        (*values, len(part), part["drop"].sum(), *(len(_unite(part[n])) for n in columns[-2:]))
+        for values, part in leaks.groupby(keys, sort=True)
+    ]
+    return pd.DataFrame(lines, columns=columns)
 
 
 def plain_text(text: str) -> str:
-    """The text as it is compared: NFKC, case folded, every run of blanks one blank.
+    """The text as it is compared: NFKC, case folded, every run of whitespace one space.
 
     >>> plain_text(" Ｗhat\\n is\\tit ?")
     'what is it ?'
@@ -140,12 +122,7 @@ def _find_pairs(train: Dataset, held_out: Dataset, kind: _Kind) -> pd.DataFrame:
     near = near.assign(match="near")
     pairs = pd.concat([pairs, near] if exact else [near]).drop_duplicates(["other", "indexed"])
     pairs = pairs.sort_values(["similarity", "match"], ascending=[False, True], kind="stable")
-    return _describe_pairs(pairs, ours, theirs, kind)
 
-
-def _describe_pairs(
-    pairs: pd.DataFrame, ours: pd.DataFrame, theirs: pd.DataFrame, kind: _Kind
-) -> pd.DataFrame:
     left, right = ours.iloc[pairs["other"]], theirs.iloc[pairs["indexed"]]
     agree = [not a.isdisjoint(b) for a, b in zip(left["answers"], right["answers"], strict=True)]
     return pd.DataFrame(
@@ -165,9 +142,9 @@ def _describe_pairs(
 
 
 def _group_rows(examples: Dataset, kind: _Kind) -> pd.DataFrame:
-    """A row each distinct text of a corpus, in the order of the examples.
+    """One row per distinct text of a corpus, in the order of the examples.
 
-    Texts are known by a hash, since those of whole documents are not held all at once.
+    A hash represents each text, because those of whole documents are not held all at once.
     """
     table = pd.DataFrame({name: examples[name][:] for name in ("corpus", "id", "answer_text")})
     answers = [frozenset(map(plain_text, texts)) for texts in table.pop("answer_text")]

@@ -1,8 +1,8 @@
-"""Natural Questions, simplified: tokens and HTML tags by blanks, answers as token spans.
+"""Natural Questions, simplified: tokens and HTML tags between spaces, answers as token spans.
 
-Tags are removed, and what is left is joined by single blanks; offsets are counted in that text.
-An answer with a tag inside stays, without the tag: it is one run of the text that the reader
-gives. Rows with a long answer or a yes or no, but no short answer, are left out and counted.
+Tags are removed, and the other tokens are joined by single spaces; offsets count in that text.
+An answer with a tag inside is kept without the tag, as one run of that text. Rows with a long
+answer or a yes or no, but no short answer, are left out and counted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.fields import digest_text, iterate, take, take_identity
 from chaii.corpus.files import CorpusError
-from chaii.corpus.records import Rows, read_json_lines
+from chaii.corpus.records import Rows, digest_text, iterate, read_json_lines, take, take_identity
 
 _LANGUAGE = "english"
 _TAG = re.compile(r"</?[A-Za-z][^>]*>")
@@ -35,7 +34,7 @@ def read_natural_questions(path: Path, corpus: CorpusConfig, tally: Tally) -> Ro
     """
 
     def parse(where: str, record: Any, tally: Tally) -> Row | None:
-        # A blank alone separates tokens: other white space stands inside some.
+        # Only a space separates tokens: other whitespace occurs inside some.
         tokens = take(record, "document_text", str, where).split(" ")
         return build_row(where, record, tokens=_drop_tags(tokens), tally=tally)
 
@@ -52,9 +51,9 @@ def drop_tag(token: str) -> str:
 
 
 def build_row(where: str, record: Any, *, tokens: Iterable[str], tally: Tally) -> Row | None:
-    """One record as a row; `tokens` are its document's, with nothing in place of a tag.
+    """One record as a row, given its document's tokens with "" in place of each tag.
 
-    None where English is not wanted, or no short answer can be had.
+    None where English is not wanted, or it has no short answer.
 
     Raises:
         CorpusError: a field is missing, or a span is not one of the document.
@@ -67,9 +66,14 @@ def build_row(where: str, record: Any, *, tokens: Iterable[str], tally: Tally) -
         tally.drop(_LANGUAGE, identity, other)
         return None
     context, texts, start_chars = join_tokens(list(tokens), spans, where)
+    if "document_title" in record:
+        title = take(record, "document_title", str, where)
+    else:  # the simplified files have the title only in the article's address
+        url = take(record, "document_url", str, where) if "document_url" in record else ""
+        title = parse_qs(urlsplit(html.unescape(url)).query).get("title", [""])[0]
     return {
         "id": identity,
-        "article": _find_title(record, where) or digest_text(context),
+        "article": title or digest_text(context),
         "language": _LANGUAGE,
         "question": take(record, "question_text", str, where),
         "context": context,
@@ -81,7 +85,7 @@ def build_row(where: str, record: Any, *, tokens: Iterable[str], tally: Tally) -
 def join_tokens(
     tokens: Sequence[str], spans: Iterable[tuple[int, int]], where: str
 ) -> tuple[str, list[str], list[int]]:
-    """Joins the tokens that are not empty; gives the text, and each span's text and character.
+    """Join the tokens that are not empty; return the text, and each span's text and start.
 
     Raises:
         CorpusError: a half-open span of tokens is empty or reaches beyond them.
@@ -96,13 +100,13 @@ def join_tokens(
             raise CorpusError(f"{where}: {rule}", reason="offset outside the document")
         before = _join(tokens[:start])
         texts.append(_join(tokens[start:end]))
-        start_chars.append(len(before) + bool(before))  # the blank between them
+        start_chars.append(len(before) + bool(before))  # the space between them
     return _join(tokens), texts, start_chars
 
 
 def _drop_tags(tokens: Sequence[str]) -> Iterator[str]:
-    # A document has far fewer distinct tokens than tokens. Nothing is done before the first is
-    # asked for: most rows have no short answer, and are left out without a look at their text.
+    # A document has far fewer distinct tokens than tokens. A generator, because most rows have no
+    # short answer and are left out before their tokens are needed.
     words = {token: drop_tag(token) for token in set(tokens)}
     yield from map(words.__getitem__, tokens)
 
@@ -112,7 +116,7 @@ def _join(tokens: Sequence[str]) -> str:
 
 
 def _take_annotations(record: Any, where: str) -> tuple[list[tuple[int, int]], str]:
-    """Token spans of the short answers, and what the annotators gave besides ("": nothing)."""
+    """Token spans of the short answers, and the other kind of answer given ("": none)."""
     spans: list[tuple[int, int]] = []
     other = ""
     for at, annotation in iterate(record, "annotations", where):
@@ -125,11 +129,3 @@ def _take_annotations(record: Any, where: str) -> tuple[list[tuple[int, int]], s
         if take(long_answer, "start_token", int, f"{at}.long_answer") >= 0:
             other = other or "passage as answer"
     return spans, other
-
-
-def _find_title(record: dict[str, Any], where: str) -> str:
-    """Title of the Wikipedia article, which the simplified files hold only in its address."""
-    if "document_title" in record:
-        return take(record, "document_title", str, where)
-    url = take(record, "document_url", str, where) if "document_url" in record else ""
-    return parse_qs(urlsplit(html.unescape(url)).query).get("title", [""])[0]

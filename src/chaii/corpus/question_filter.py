@@ -1,20 +1,19 @@
-"""The filter of a large corpus: keep the rows whose questions are most like another corpus's.
+"""The filter of a large corpus: keep the rows whose questions are most like those of another.
 
 The winner kept the rows of Natural Questions that a classifier could hardly tell from TyDi's
 English questions. Here it is a linear one on word and character n-grams. Every candidate is scored
-by a model that has not seen its text, so that none is kept away for having been learned by heart.
+by a model that has not seen its text, so that none is rejected because it was memorised.
 """
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from textwrap import shorten
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
@@ -26,12 +25,11 @@ _FEATURES = 2**16  # of words and of characters each; a hash needs no vocabulary
 _WORDS = (1, 2)  # n-grams
 _CHARACTERS = (2, 4)
 _NOT_A_LETTER = re.compile(r"[\W_]+")
-_COLUMNS = ("id", "score")
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """How much each candidate looks like a target question, judged out of fold."""
+    """How much each candidate looks like a target question, scored out of fold."""
 
     scores: NDArray[np.float64]  # (candidates,) from 0 to 1; equal texts score the same
     auc: float  # of targets against candidates: 0.5 where nothing tells them apart
@@ -46,23 +44,37 @@ def compare_questions(
 ) -> Similarity:
     """Score candidates by a classifier of targets (1) against candidates (0), out of fold.
 
-    Case, punctuation and blanks do not count: Natural Questions has neither capitals nor question
-    marks, and a classifier that saw them would rank typing habits. A text that stands twice, on
-    either side, is always in one fold.
+    Case, punctuation and whitespace do not count: Natural Questions has neither capitals nor
+    question marks, and a classifier that saw them would rank typing habits. A text that occurs
+    twice, on either side, is always in one fold.
 
     Raises:
         ValueError: a side has fewer distinct questions than there are folds.
     """
-    texts = [_plain(question) for question in (*targets, *candidates)]
+    questions = (*targets, *candidates)
+    texts = [_NOT_A_LETTER.sub(" ", question).strip().casefold() for question in questions]
     labels = np.arange(len(texts)) < len(targets)
     fold_of = _deal_folds(texts, labels, folds, np.random.default_rng(seed))
     classifier = make_pipeline(
         TfidfTransformer(sublinear_tf=True),
         LogisticRegression(class_weight="balanced", solver="liblinear", random_state=seed),
     )
+    counters = [  # a hash knows nothing of other texts
+        HashingVectorizer(
+            analyzer=analyzer,
+            ngram_range=ngrams,
+            token_pattern=r"\S+",
+            n_features=_FEATURES,
+            alternate_sign=False,
+            norm=None,
+            lowercase=False,
+            dtype=np.float32,
+        )
+        for analyzer, ngrams in (("word", _WORDS), ("char_wb", _CHARACTERS))
+    ]
     scores = cross_val_predict(
         classifier,
-        _count_ngrams(texts),
+        make_union(*counters).transform(texts),
         labels,
         cv=PredefinedSplit(fold_of),
         method="predict_proba",
@@ -87,86 +99,28 @@ def count_kept(size: int, keep: float) -> int:
 def format_similarity(questions: Sequence[str], similarity: Similarity, kept: int) -> str:
     """Markdown: the share kept, the AUC, and the 20 questions at either end."""
     order = similarity.rank()
-    lines = [
+    tables = [
         f"{kept:,} of {len(questions):,} questions kept ({kept / len(questions):.1%}), "
         f"scores from {similarity.scores[order[kept - 1]]:.3f} up; "
-        f"out-of-fold AUC {similarity.auc:.3f}",
+        f"out-of-fold AUC {similarity.auc:.3f}"
     ]
     for title, rows in (("Most alike", order[:20]), ("Least alike", order[::-1][:20])):
-        lines += ["", f"| {title} | score |", "| --- | --- |"]
-        texts = ((row, " ".join(questions[row].split()).replace("|", "\\|")) for row in rows)
-        lines += [f"| {text} | {similarity.scores[row]:.3f} |" for row, text in texts]
-    return "\n".join(lines) + "\n"
-
-
-def write_kept_ids(path: Path, ids: Sequence[str], similarity: Similarity, kept: int) -> None:
-    """Write the ids of the `kept` rows most alike with their scores, best first, as TSV."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = path.with_name(path.name + ".part")
-    with building.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        rows = similarity.rank()[:kept]
-        writer.writerows((ids[row], f"{similarity.scores[row]:.6f}") for row in rows)
-    building.replace(path)
-
-
-def read_kept_ids(path: Path) -> Mapping[str, float]:
-    """The ids that `write_kept_ids` wrote, each with its score, best first.
-
-    Raises:
-        ValueError: there is no such file, it has other columns, or an id twice.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; scripts/filter_questions.py writes it")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file, delimiter="\t"))
-    if not rows or tuple(rows[0]) != _COLUMNS:
-        found = tuple(rows[0]) if rows else "none: the file is empty"
-        raise ValueError(f"{path}, line 1: the columns must be {_COLUMNS}, not {found}")
-    scores: dict[str, float] = {}
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(_COLUMNS):
-            raise ValueError(f"{path}, line {number}: {len(row)} cells, not {len(_COLUMNS)}")
-        if row[0] in scores:
-            raise ValueError(f"{path}, line {number}: id '{row[0]}' stands twice")
-        scores[row[0]] = float(row[1])
-    return scores
-
-
-def _plain(question: str) -> str:
-    return _NOT_A_LETTER.sub(" ", question).strip().casefold()
+        texts = [shorten(questions[row].replace("|", "\\|"), 95) for row in rows]
+        table = pd.DataFrame({title: texts, "score": similarity.scores[rows]})
+        tables.append(table.to_markdown(index=False, tablefmt="github", floatfmt=".3f"))
+    return "\n\n".join(tables) + "\n"
 
 
 def _deal_folds(
     texts: Sequence[str], labels: NDArray[np.bool_], folds: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """A fold for each row: texts are dealt at random, those of the targets first."""
-    number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    text_of = np.array([number[text] for text in texts], dtype=np.int64)
-    fold_of_text = np.full(len(number), -1, dtype=np.int64)
+    text_of, names = pd.factorize(pd.Series(texts))
+    fold_of_text = np.full(len(names), -1, dtype=np.int64)
     for side in (labels, ~labels):
         distinct = np.unique(text_of[side])
         if len(distinct) < folds:
             raise ValueError(f"{len(distinct)} distinct questions, but {folds} folds need as many")
         fresh = rng.permutation(distinct[fold_of_text[distinct] < 0])
         fold_of_text[fresh] = np.arange(len(fresh)) % folds
-    return fold_of_text[text_of]
-
-
-def _count_ngrams(texts: Sequence[str]) -> Any:
-    """Sparse counts of hashed n-grams (texts, features); a row knows nothing of other texts."""
-    counters = [
-        HashingVectorizer(
-            analyzer=analyzer,
-            ngram_range=ngrams,
-            token_pattern=r"\S+",
-            n_features=_FEATURES,
-            alternate_sign=False,
-            norm=None,
-            lowercase=False,
-            dtype=np.float32,
-        )
-        for analyzer, ngrams in (("word", _WORDS), ("char_wb", _CHARACTERS))
-    ]
-    return make_union(*counters).transform(texts)
+    return np.asarray(fold_of_text[text_of])

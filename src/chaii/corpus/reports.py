@@ -1,4 +1,4 @@
-"""Reports: what reading a corpus gave, counted by language, as a table and as JSON."""
+"""Reports: the counts of reading a corpus, by language, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import pandas as pd
 
-@dataclass(frozen=True)
+
+@dataclass
 class LanguageReport:
-    """What one language of a corpus holds after the checks. The mappings count per reason."""
+    """The counts of one language of a corpus after the checks; the mappings are per reason."""
 
-    rows: int
-    characters: int  # of distinct contexts
-    repaired: Mapping[str, int]  # answers moved, trimmed or respelled
-    dropped: Mapping[str, int]  # rows
-    lost: Mapping[str, int]  # answers dropped from rows that keep another one
-    noted: Mapping[str, int]  # rows without answers that are kept in spite of a fault
-    samples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # reason -> first row ids
+    rows: int = 0
+    characters: int = 0  # of distinct contexts
+    repaired: dict[str, int] = field(default_factory=dict)  # answers moved, trimmed or respelled
+    dropped: dict[str, int] = field(default_factory=dict)  # rows
+    lost: dict[str, int] = field(default_factory=dict)  # answers of rows that keep another one
+    noted: dict[str, int] = field(default_factory=dict)  # faulty rows without answers, kept
+    samples: dict[str, list[str]] = field(default_factory=dict)  # reason -> ids of the first rows
 
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """What reading one corpus gave, language by language."""
+    """The counts of reading one corpus, language by language."""
 
     corpus: str
     languages: Mapping[str, LanguageReport]
@@ -42,45 +44,23 @@ def dump_report(report: CorpusReport) -> str:
 def load_report(text: str) -> CorpusReport:
     """The report that `dump_report` wrote."""
     stored = json.loads(text)
-    languages = {
-        name: LanguageReport(
-            **{**part, "samples": {key: tuple(ids) for key, ids in part["samples"].items()}}
-        )
-        for name, part in stored["languages"].items()
-    }
+    languages = {name: LanguageReport(**part) for name, part in stored["languages"].items()}
     return CorpusReport(stored["corpus"], languages)
 
 
 def format_reports(reports: Iterable[CorpusReport]) -> str:
-    """One Markdown table over corpora: a line per language, counts, and the reasons behind them.
+    """A table of all corpora by language, then one line of reasons per language with faults.
 
     `repaired` counts answers, `dropped` counts rows.
     """
-    header = ("corpus", "language", "rows", "characters", "repaired", "dropped", "why")
-    lines: list[tuple[str, ...]] = [header]
+    table, reasons = [], []
     for report in reports:
-        lines += [
-            (report.corpus, language, *_format_counts(part))
-            for language, part in report.languages.items()
-        ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, tuple("-" * width for width in widths))
-    return "\n".join(
-        "| "
-        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for line in lines
-    )
-
-
-def _format_counts(part: LanguageReport) -> tuple[str, str, str, str, str]:
-    kinds = {"repaired": part.repaired, "dropped": part.dropped}
-    kinds |= {"answers lost": part.lost, "noted": part.noted}
-    why = [
-        f"{kind}: " + ", ".join(f"{reason} {number}" for reason, number in reasons.items())
-        for kind, reasons in kinds.items()
-        if reasons
-    ]
-    repaired, dropped = sum(part.repaired.values()), sum(part.dropped.values())
-    counts = f"{part.rows:,}", f"{part.characters:,}", f"{repaired:,}", f"{dropped:,}"
-    return (*counts, "; ".join(why))
+        for language, part in report.languages.items():
+            repaired, dropped = sum(part.repaired.values()), sum(part.dropped.values())
+            table.append((report.corpus, language, part.rows, part.characters, repaired, dropped))
+            for kind in ("repaired", "dropped", "lost", "noted"):
+                why = [f"{reason} {n:,}" for reason, n in getattr(part, kind).items()]
+                reasons += [f"{report.corpus}, {language}, {kind}: {', '.join(why)}"] if why else []
+    names = ["corpus", "language", "rows", "characters", "repaired", "dropped"]
+    counts = pd.DataFrame(table, columns=names)
+    return "\n".join([counts.to_markdown(index=False, tablefmt="github", intfmt=","), *reasons])

@@ -8,9 +8,8 @@ from typing import Any
 
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.fields import digest_text, iterate, parse_json, require_text, take
 from chaii.corpus.files import CorpusError, iterate_lines
-from chaii.corpus.records import Rows
+from chaii.corpus.records import Rows, digest_text, iterate, parse_json, take, take_text
 
 _TYDI_ID = re.compile(r"([a-z]+)--?\d+-\d+")
 
@@ -27,18 +26,33 @@ def read_squad_json(path: Path, corpus: CorpusConfig, _tally: Tally) -> Rows:
             context = take(paragraph, "context", str, at_paragraph)
             title = take(article, "title", str, at_article) if "title" in article else ""
             for where, question in iterate(paragraph, "qas", at_paragraph):
-                identity = require_text(take(question, "id", str, where), "id", where)
-                texts, start_chars = _take_answers(question, where)
-                row: Row = {
-                    "id": identity,
-                    "article": title or digest_text(context),
-                    "language": corpus.language or guess_language(identity, where),
-                    "question": take(question, "question", str, where),
-                    "context": context,
-                    "answer_text": texts,
-                    "answer_start": start_chars,
-                }
+                row = build_row(where, question, context, title=title, language=corpus.language)
                 yield where, row
+
+
+def build_row(
+    where: str, question: dict[str, Any], context: str, *, title: str, language: str | None
+) -> Row:
+    """One question as a row; without a language, it is the one in its TyDi id.
+
+    Raises:
+        CorpusError: a field is missing or of another type, or the language is unknown.
+    """
+    identity = take_text(question, "id", where)
+    answers = list(iterate(question, "answers", where))
+    if question.get("is_impossible"):
+        answers = []  # SQuAD 2 lists plausible answers of such a question, which are wrong
+    texts = [take(answer, "text", str, at) for at, answer in answers]
+    starts = [take(answer, "answer_start", int, at) for at, answer in answers]
+    return {
+        "id": identity,
+        "article": title or digest_text(context),
+        "language": language or guess_language(identity, where),
+        "question": take(question, "question", str, where),
+        "context": context,
+        "answer_text": texts,
+        "answer_start": starts,
+    }
 
 
 def guess_language(identity: str, where: str) -> str:
@@ -53,13 +67,5 @@ def guess_language(identity: str, where: str) -> str:
     match = _TYDI_ID.fullmatch(identity)
     if match is None:
         rule = "set the corpus's language, or use TyDi ids such as 'telugu--123-0'"
-        raise CorpusError(f"{where}: id '{identity}' tells no language; {rule}")
+        raise CorpusError(f"{where}: id '{identity}' names no language; {rule}")
     return match[1]
-
-
-def _take_answers(question: dict[str, Any], where: str) -> tuple[list[str], list[int]]:
-    answers = list(iterate(question, "answers", where))
-    if question.get("is_impossible"):
-        answers = []  # SQuAD 2: what stands there is no answer
-    texts = [take(answer, "text", str, at) for at, answer in answers]
-    return texts, [take(answer, "answer_start", int, at) for at, answer in answers]

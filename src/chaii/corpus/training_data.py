@@ -103,7 +103,7 @@ def check_leaks(
     left = {name: part[keep] for (name, part), keep in zip(rows.items(), kept, strict=True)}
     print()
     print(_summarise(leaks, number=len(leaking), on_leak=on_leak))
-    counts = count_leaks(leaks).drop(columns="samples").to_dict("records")
+    counts = count_leaks(leaks).to_dict("records")
     sizes = {name: leaks[name].map(len) for name in ("train_rows", "held_out_rows")}
     return LeakCheck(left, {"dropped": len(dropped), "pairs": counts}, leaks.assign(**sizes))
 

@@ -1,7 +1,7 @@
 """TyDi QA primary task: whole documents, answers as byte spans, up to three annotators.
 
 A row whose annotators gave no span, but a passage or a yes or no, is left out and counted: its
-document does answer the question, so it teaches neither a span nor that there is none.
+document does answer the question, so it is an example neither of a span nor of no answer.
 """
 
 from __future__ import annotations
@@ -12,11 +12,18 @@ from typing import Any
 
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.fields import digest_text, iterate, require_text, take, take_identity
 from chaii.corpus.files import CorpusError
-from chaii.corpus.records import Rows, read_json_lines
+from chaii.corpus.records import (
+    Rows,
+    digest_text,
+    iterate,
+    read_json_lines,
+    take,
+    take_identity,
+    take_text,
+)
 
-_NO_SPAN = -1  # stands at both ends where an annotator gave no short answer
+_NO_SPAN = -1  # at both ends where an annotator gave no short answer
 _NO_YES_NO = "NONE"
 
 
@@ -34,12 +41,12 @@ def read_tydi_primary(path: Path, corpus: CorpusConfig, tally: Tally) -> Rows:
 
 
 def parse_tydi_record(where: str, record: Any, tally: Tally) -> Row | None:
-    """One record as a row; None where its language is not wanted, or no short answer can be had.
+    """One record as a row; None where its language is not wanted, or it has no short answer.
 
     Raises:
         CorpusError: a field is missing, or a span is not one of the document.
     """
-    language = require_text(take(record, "language", str, where), "language", where)
+    language = take_text(record, "language", where)
     if not tally.wants(language):
         return None
     identity = f"{language}-{take_identity(record, 'example_id', where)}"
@@ -62,7 +69,7 @@ def parse_tydi_record(where: str, record: Any, tally: Tally) -> Row | None:
 
 
 def locate_bytes(text: str, offsets: Iterable[int], where: str) -> dict[int, int]:
-    """The character at which each UTF-8 byte offset stands; the text is encoded once.
+    """The character at each UTF-8 byte offset; the text is encoded once.
 
     Raises:
         CorpusError: an offset is outside the text, or inside a character.
@@ -86,7 +93,7 @@ def locate_bytes(text: str, offsets: Iterable[int], where: str) -> dict[int, int
 
 
 def _take_annotations(record: Any, where: str) -> tuple[list[tuple[int, int]], str]:
-    """Distinct byte spans in order, and what the annotators gave besides ("": nothing)."""
+    """Distinct byte spans in order, and the other kind of answer given ("": none)."""
     spans: dict[tuple[int, int], None] = {}
     other = ""
     for at, annotation in iterate(record, "annotations", where):
