@@ -107,7 +107,8 @@ def written(attached, submitted):
     """Execute the write-up of what was trained and submitted."""
     overrides = f"paths=kaggle paths.runs={attached}/chaii-runs ensemble.members=[demo_muril]"
     name = "ensemble.name=submission"
-    return execute("writeup", attached, submitted[1], CHAII_OVERRIDES=f"{overrides} {name}")
+    settings = {"CHAII_OVERRIDES": f"{overrides} {name}", "CHAII_COMPARED": "hindi_scratch"}
+    return execute("writeup", attached, submitted[1], **settings)
 
 
 def outputs(notebook, kind):
@@ -148,7 +149,7 @@ def test_writeup_shows_tables(written):
 
 
 def test_writeup_shows_pictures(written):
-    assert len(outputs(written, "image/png")) == 3
+    assert len(outputs(written, "image/png")) == 4  # one of them from studies/
 
 
 @pytest.mark.parametrize("name", ["kaggle_train", "kaggle_submit"])
