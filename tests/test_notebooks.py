@@ -149,7 +149,7 @@ def test_writeup_shows_tables(written):
 
 
 def test_writeup_shows_pictures(written):
-    assert len(outputs(written, "image/png")) == 4  # one of them from studies/
+    assert len(outputs(written, "image/png")) == 5  # three of runs, two comparisons
 
 
 @pytest.mark.parametrize("name", ["kaggle_train", "kaggle_submit"])
@@ -159,7 +159,7 @@ def test_kaggle_notebooks_are_stored_without_outputs(name):
 
 
 def test_writeup_is_stored_with_its_pictures():
-    # three pictures of the runs, one of each of three comparisons
+    # three of runs, three comparisons
     assert len(outputs(read_notebook("writeup"), "image/png")) == 6
 
 
