@@ -180,20 +180,20 @@ def measure(examples: Dataset, folder: Path, *, pairs: int) -> list[Line]:
         other.close()
     fp32, int8, bf16, single, batched = seconds
     windows = cut_windows(examples, tokenizer)
-    peak, mkl = measure_peak(), measure_peak(fast=False)
+    peak = measure_peak()
     work = count_flops(model.config, windows["length"]) / 1e9
     reached = work / np.median(fp32)
     threads = torch.get_num_threads()
     note = f"{len(examples)} questions, {len(windows)} windows, {threads} threads; {agreed}"
     limit = (
-        f"{reached:.0f} of the {peak:.0f} GFLOP/s of a large product, {reached / peak:.0%} "
-        f"(torch.matmul itself: {mkl:.0f}); all arithmetic at that peak would be "
+        f"{reached:.0f} of the {peak:.0f} GFLOP/s of a large product, {reached / peak:.0%}; "
+        f"all arithmetic at that peak would be "
         f"{np.median(single) * peak / work:.1f}x"
     )
     gained = np.median(batched) / np.median(int8)
     quantised = (
-        "linear layers alone: attention and all else stay float32, and our float32 products are "
-        f"faster already; against the pipeline in batches {gained:.1f}x"
+        "linear layers alone: attention and all else stay float32; "
+        f"against the pipeline in batches {gained:.1f}x"
     )
     return [
         compare("pipeline, one question per call", fp32, single, at_least=2, note=limit),

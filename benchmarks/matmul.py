@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch.nn.functional import linear
 
-from chaii.model.linear import FastLinear
 
-
-def measure_peak(
-    *, device: str = "cpu", dtype: torch.dtype = torch.float32, fast: bool = True
-) -> float:
-    """Return the GFLOP/s of one large square product, the best of 9 tries.
-
-    On a CPU, `fast` uses oneDNN instead of `torch.matmul`.
-    """
+def measure_peak(*, device: str = "cpu", dtype: torch.dtype = torch.float32) -> float:
+    """Return the GFLOP/s of one large square product, the best of 9 tries."""
     size = 2048 if device == "cpu" else 8192
     generator = torch.Generator(device).manual_seed(0)
     a, b = (torch.randn(size, size, generator=generator, device=device) for _ in range(2))
     a, b = a.to(dtype), b.to(dtype)
     seconds = []
-    with torch.inference_mode(), FastLinear() if fast else nullcontext():
+    with torch.inference_mode():
         for _ in range(12):
             began = time.perf_counter()
             linear(a, b)

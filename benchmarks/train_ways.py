@@ -34,9 +34,9 @@ from chaii.config.schema import (
     TrainerConfig,
 )
 from chaii.model.collate import PlanDataset, collate
-from chaii.model.linear import FastLinear
+from chaii.model.loss import span_loss
 from chaii.model.predict import choose_precision, padding_step
-from chaii.model.trainer import PlanTrainer, span_loss, training_arguments
+from chaii.model.trainer import PlanTrainer, training_arguments
 from chaii.recipe.plan import make_plan
 from chaii.recipe.token_store import TokenStore, open_store
 from chaii.recipe.windows import finished_input, slide
@@ -119,8 +119,7 @@ def check_loss(work: Work, model: Any) -> float:
     inputs = {name: part for name, part in ours.items() if not name.endswith("_positions")}
     model = copy.deepcopy(model).cpu().eval()
     with torch.no_grad():
-        with FastLinear():
-            loss = span_loss(model(**inputs), ours)
+        loss = span_loss(model(**inputs), ours)
         difference = abs(float(loss - model(**theirs).loss))
     if difference > 1e-4:
         raise ValueError(f"losses differ by {difference:.1e}")
@@ -149,8 +148,7 @@ def train_ours(work: Work, model: Any) -> float:
                 collate, template=work.store.template, pad_to_multiple_of=padding_step()
             ),
         )
-        with FastLinear():
-            return _run(loop)
+        return _run(loop)
 
 
 def train_standard(work: Work, model: Any, *, padded: bool) -> float:

@@ -32,24 +32,24 @@ COLLAPSED = {
 
 @pytest.mark.parametrize("losses", CALM.values(), ids=CALM)
 def test_a_calm_training_goes_on(losses):
-    assert all(find_collapse(log_of(losses[:n]), width=4.0) is None for n in range(len(losses) + 1))
+    assert all(find_collapse(log_of(losses[:n])) is None for n in range(len(losses) + 1))
 
 
 @pytest.mark.parametrize(("losses", "onset"), COLLAPSED.values(), ids=COLLAPSED)
 def test_a_collapse_is_seen_with_its_last_good_step(losses, onset):
-    collapse = find_collapse(log_of(losses), width=4.0)
+    collapse = find_collapse(log_of(losses))
     assert collapse.onset == onset
     assert collapse.step == 10 * len(losses)
 
 
 def test_a_gradient_that_is_not_finite_is_a_collapse():
     lines = [*log_of(LEARNING[:20]), {"step": 210, "loss": 1.0, "grad_norm": math.nan}]
-    assert find_collapse(lines, width=4.0).onset == 200
+    assert find_collapse(lines).onset == 200
 
 
 def test_lines_without_a_loss_do_not_count():
     lines = [*log_of(LEARNING[:20]), {"step": 200, "eval_jaccard": 0.5}]
-    assert find_collapse(lines, width=4.0) is None
+    assert find_collapse(lines) is None
 
 
 @pytest.fixture

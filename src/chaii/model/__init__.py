@@ -1,1 +1,1 @@
-"""Backbones: load, feed, train and run them."""
+"""Backbones: load, train and run them."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
 from transformers import (
@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from chaii.config.schema import BackboneConfig, ScratchConfig, TokenizerKind
+from chaii.files import write_whole
 
 _BERT_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 _XLMR_TOKENS = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
@@ -31,14 +32,20 @@ _SPECIAL_TOKENS = {
     TokenizerKind.unigram: _XLMR_TOKENS,
     TokenizerKind.unigram_bert: _BERT_TOKENS,
 }
+_BERT_TEMPLATES = ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")  # one text, a pair
+_TEMPLATES = {
+    TokenizerKind.wordpiece: _BERT_TEMPLATES,
+    TokenizerKind.unigram: ("<s> $A </s>", "<s> $A </s> </s> $B </s>"),
+    TokenizerKind.unigram_bert: _BERT_TEMPLATES,
+}
 
 
 def load_tokenizer(backbone: BackboneConfig, *, texts: Sequence[str], folder: Path) -> Any:
-    """Load a backbone's fast tokenizer; a scratch backbone's is trained on `texts` and kept.
+    """Load a backbone's fast tokenizer; that of a scratch backbone is trained on `texts` and kept.
 
     Args:
-        texts: distinct texts; used by a scratch backbone alone.
-        folder: where trained tokenizers are kept, each under a digest of what it was made of.
+        texts: distinct texts; only a scratch backbone needs them.
+        folder: trained tokenizers are kept here, each under a digest of what it was made of.
 
     Raises:
         FileNotFoundError: the pre-trained tokenizer is neither a folder nor in the hub's cache,
@@ -49,18 +56,16 @@ def load_tokenizer(backbone: BackboneConfig, *, texts: Sequence[str], folder: Pa
     scratch = backbone.scratch
     made_of = json.dumps([scratch.tokenizer.value, scratch.vocab_size, *texts], ensure_ascii=False)
     home = folder / hashlib.blake2b(made_of.encode(), digest_size=10).hexdigest()
-    if not home.exists():
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home.parent) as building:
-            train_tokenizer(scratch, texts).save_pretrained(building)
-            Path(building).chmod(0o755)
-            Path(building).replace(home)
-            Path(building).mkdir()  # for the context manager to remove
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{home}.lock"):  # folds that start side by side train it once
+        if not home.exists():
+            with write_whole(home) as building:
+                train_tokenizer(scratch, texts).save_pretrained(building)
     return AutoTokenizer.from_pretrained(home)
 
 
 def load_model(backbone: BackboneConfig, tokenizer: Any) -> PreTrainedModel:
-    """Load a backbone with a span head; a scratch backbone starts from torch's random generator.
+    """Load a backbone with a span head; torch's random generator initialises a scratch backbone.
 
     Raises:
         FileNotFoundError: as `load_tokenizer`.
@@ -92,12 +97,12 @@ def train_tokenizer(scratch: ScratchConfig, texts: Sequence[str]) -> PreTrainedT
     """Train a small tokenizer of one of the real families on `texts`.
 
     The same texts give the same tokenizer, which the library's word-piece and unigram trainers do
-    not promise: pieces come from byte-pair merges, which are deterministic, and those used most
-    are kept; a unigram piece's score is the logarithm of its share.
+    not promise: candidate pieces come from byte-pair merges, which are deterministic, and the most
+    frequent are kept. The score of a unigram piece is the logarithm of its share.
     """
-    special = _SPECIAL_TOKENS[scratch.tokenizer]
-    words = scratch.tokenizer is TokenizerKind.wordpiece
-    draft = _untrained(models.BPE(), scratch.tokenizer)
+    kind = scratch.tokenizer
+    special, words = _SPECIAL_TOKENS[kind], kind is TokenizerKind.wordpiece
+    draft = _untrained(models.BPE(), kind)
     draft.pre_tokenizer = pre_tokenizers.Sequence(  # no piece may glue a full stop to a word
         [draft.pre_tokenizer, pre_tokenizers.Punctuation()]
     )
@@ -112,19 +117,24 @@ def train_tokenizer(scratch: ScratchConfig, texts: Sequence[str]) -> PreTrainedT
         scores = [(token, 0.0) for token in special.values()]
         scores += [(piece, math.log(count / pieces.total())) for piece, count in kept]
         model = models.Unigram(scores, unk_id=list(special).index("unk"))
-    tokenizer = _untrained(model, scratch.tokenizer)
+    tokenizer = _untrained(model, kind)
     tokenizer.add_special_tokens([token for name, token in special.items() if name != "mask"])
-    tokenizer.post_processor = _pair_template(scratch.tokenizer, tokenizer)
+    single, pair = _TEMPLATES[kind]
+    tokenizer.post_processor = TemplateProcessing(
+        single=single,
+        pair=pair,
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in special.values()],
+    )
     tokens: dict[str, Any] = {f"{name}_token": token for name, token in special.items()}
     tokens["mask_token"] = AddedToken(special["mask"], lstrip=not words, special=True)
     inputs = ["input_ids", "attention_mask"]
-    if scratch.tokenizer is not TokenizerKind.unigram:
+    if kind is not TokenizerKind.unigram:
         inputs.insert(1, "token_type_ids")
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=inputs, **tokens)
 
 
 def _untrained(model: Any, kind: TokenizerKind) -> Tokenizer:
-    """A tokenizer that cleans and splits text as its family does."""
+    """Make a tokenizer that cleans and splits text as its family does."""
     tokenizer = Tokenizer(model)
     if kind is TokenizerKind.wordpiece:
         tokenizer.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=False)
@@ -138,9 +148,10 @@ def _untrained(model: Any, kind: TokenizerKind) -> Tokenizer:
 
 
 def _count_pieces(draft: Tokenizer, texts: Sequence[str], *, prefix: str) -> Counter[str]:
-    """How often each piece is used, most used first; `prefix` marks one that continues a word.
+    """Count the uses of each piece; `prefix` marks one that continues a word.
 
-    Every single character counts at least once, so that no text of the corpora is unknown.
+    Every single character counts at least once, so that no text of the corpora is unknown. Single
+    characters come first, so that a small vocabulary keeps them, then the most frequent pieces.
     """
     characters = [piece for piece in draft.get_vocab() if len(piece) == 1]
     counts = Counter({mark + piece: 1 for piece in characters for mark in {"", prefix}})
@@ -150,21 +161,12 @@ def _count_pieces(draft: Tokenizer, texts: Sequence[str], *, prefix: str) -> Cou
             prefix * inside + piece
             for inside, piece in zip(continues, encoding.tokens, strict=True)
         )
-    # single characters first: they must survive a small vocabulary
     order = sorted(counts, key=lambda p: (len(p.removeprefix(prefix)) > 1, -counts[p], p))
     return Counter({piece: counts[piece] for piece in order})
 
 
-def _pair_template(kind: TokenizerKind, tokenizer: Tokenizer) -> TemplateProcessing:
-    if kind is TokenizerKind.unigram:
-        single, pair = "<s> $A </s>", "<s> $A </s> </s> $B </s>"
-    else:
-        single, pair = "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1"
-    tokens = [(token, tokenizer.token_to_id(token)) for token in _SPECIAL_TOKENS[kind].values()]
-    return TemplateProcessing(single=single, pair=pair, special_tokens=tokens)
-
-
 def _from_pretrained(auto: Any, backbone: BackboneConfig, **options: Any) -> Any:
+    """Load by the library's class `auto`, at the revision that is asked for."""
     name = backbone.pretrained
     if backbone.revision is not None:
         options["revision"] = backbone.revision
@@ -172,6 +174,6 @@ def _from_pretrained(auto: Any, backbone: BackboneConfig, **options: Any) -> Any
         return auto.from_pretrained(name, **options)
     except OSError as error:
         raise FileNotFoundError(
-            f"backbone.pretrained={name}: neither a local folder nor to be had from the hub; "
-            "download it where there is a network and give the folder's path"
+            f"backbone.pretrained={name}: neither a local folder nor on the hub; download it on a "
+            "machine with a network and set the folder's path"
         ) from error

@@ -1,4 +1,4 @@
-"""The collapse guard: stops a training whose loss leaves its band, before a GPU night is lost."""
+"""The collapse guard: stops a training whose loss leaves its usual range."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 from transformers import TrainerCallback
 
-_MEMORY = 40  # logged losses that make the band
-_PATIENCE = 5  # logged losses in a row above the band that make a collapse
-_MINIMUM = 10  # logged losses before there is a band
+_MEMORY = 40  # logged losses that make the usual range
+_PATIENCE = 5  # logged losses in a row above the range that make a collapse
+_WIDTH = 4.0  # standard deviations above the mean at which a loss leaves the range
+_MINIMUM = 10  # logged losses before there is a range
 _WAY_BACK = 0.9  # share of the way back to an untrained model's loss
-_FIRST = 3  # logged losses of which the median stands for an untrained model
+_FIRST = 3  # first logged losses, whose median is an untrained model's
 
 
 class CollapseError(ArithmeticError):
-    """A training that collapsed; names the step, what was seen, and how to go on."""
+    """A training collapsed; names the step, the reason, and how to go on."""
 
     def __init__(self, *, step: int, onset: int, reason: str) -> None:
-        self.step = step  # optimiser step at which the guard stopped
-        self.onset = onset  # last optimiser step at which all was well
+        self.step = step  # optimiser step at which training was stopped
+        self.onset = onset  # last optimiser step before the collapse
         self.reason = reason
         super().__init__(
             f"collapse at step {step}: {reason}; the weights of step {onset} or before are kept; "
@@ -33,31 +34,30 @@ class CollapseError(ArithmeticError):
 
 
 class CollapseGuard(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
-    """Asks the trainer to stop where its log shows a collapse, by `find_collapse`."""
+    """Stops the trainer where `find_collapse` finds a collapse in its log."""
 
-    def __init__(self, *, width: float = 4.0) -> None:
-        self._width = width
+    def __init__(self) -> None:
         self.collapse: CollapseError | None = None
 
     def on_log(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Look at the whole log: it survives in checkpoints, so a resumed run keeps its band."""
-        self.collapse = self.collapse or find_collapse(state.log_history, width=self._width)
+        """Examine the whole log: checkpoints keep it, so a resumed run keeps its range."""
+        self.collapse = self.collapse or find_collapse(state.log_history)
         if self.collapse:
             control.should_training_stop = True
             control.should_save = control.should_evaluate = False
 
 
-def find_collapse(history: Sequence[Mapping[str, float]], *, width: float) -> CollapseError | None:
+def find_collapse(history: Sequence[Mapping[str, float]]) -> CollapseError | None:
     """Tell whether a training log ends in a collapse.
 
-    It does where a loss or a gradient norm is not finite, or where the last `_PATIENCE` losses all
-    lie more than `width` standard deviations above the mean of those before, and nearly all the way
-    back to where training began: a harder stage of a recipe raises the loss too, but less.
+    It does where a loss or a gradient norm is not finite, or where the last `_PATIENCE` losses are
+    all more than `_WIDTH` standard deviations above the mean of those before, and nearly as high as
+    at the beginning: a harder stage of a recipe raises the loss too, but less.
 
     >>> calm = [{"step": step, "loss": 5.0 / step} for step in range(1, 30)]
-    >>> find_collapse(calm, width=4.0) is None
+    >>> find_collapse(calm) is None
     True
-    >>> find_collapse([*calm, {"step": 30, "loss": float("nan")}], width=4.0).onset
+    >>> find_collapse([*calm, {"step": 30, "loss": float("nan")}]).onset
     29
     """
     lines = [line for line in history if "loss" in line]
@@ -71,7 +71,7 @@ def find_collapse(history: Sequence[Mapping[str, float]], *, width: float) -> Co
         return None
     recent = calm[-_MEMORY:]
     untrained = np.median(losses[:_FIRST])
-    limit = recent.mean() + max(width * recent.std(), _WAY_BACK * (untrained - recent.mean()))
+    limit = recent.mean() + max(_WIDTH * recent.std(), _WAY_BACK * (untrained - recent.mean()))
     if last.min() <= limit:
         return None
     return _describe(lines, len(calm), f"{_PATIENCE} losses in a row above {limit:.3g}")
@@ -90,7 +90,7 @@ def drop_checkpoints_after(folder: Path, step: int) -> None:
 
 
 class RateScale(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
-    """Lowers the whole schedule by a factor, also that of a checkpoint which is resumed from."""
+    """Scales the whole schedule by a factor, also that of a checkpoint to resume from."""
 
     def __init__(self, factor: float) -> None:
         self._factor = factor

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from chaii.config.schema import CutoutConfig
@@ -16,14 +17,14 @@ from chaii.recipe.augmentation import cutout, window_generator
 from chaii.recipe.pair_template import PairTemplate
 from chaii.recipe.span_labels import IntArray
 from chaii.recipe.token_store import TokenStore
-from chaii.recipe.windows import WINDOW_COLUMNS, Window, finished_input
+from chaii.recipe.windows import WINDOW_COLUMNS, Window, answer_positions, finished_input
 
 
 class Batch(dict[str, torch.Tensor]):
-    """Padded tensors of some windows, by the names that models give them.
+    """Padded tensors of some windows, under the names that models give them.
 
-    Goes from a loader's process to its reader by value: torch would pass each tensor in shared
-    memory, and to open that takes longer than to copy a few windows.
+    A worker process sends it to its reader by value: torch would pass each tensor in shared memory,
+    and opening that takes longer than copying a few windows.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -32,10 +33,7 @@ class Batch(dict[str, torch.Tensor]):
 
 @dataclass(frozen=True)
 class Feature:
-    """One finished input; a window without its answer is labelled with the [CLS] position.
-
-    Where a window holds several answers, tokens that they share are listed once.
-    """
+    """One finished input and its labels, as `answer_positions` returns them."""
 
     input_ids: IntArray  # (tokens,)
     type_ids: IntArray  # (tokens,)
@@ -44,7 +42,7 @@ class Feature:
 
 
 class PlanDataset(Dataset[Feature]):
-    """The windows of a plan, in its order, each augmented by its seed and position alone."""
+    """The windows of a plan, in its order; augmentation depends on seed and position alone."""
 
     def __init__(
         self,
@@ -80,7 +78,7 @@ class PlanDataset(Dataset[Feature]):
                 mask_token_id=store.template.mask_token_id,
                 generator=window_generator(self._seed, position),
             )
-        return Feature(ids, types, *_label(store, window, context))
+        return Feature(ids, types, *answer_positions(store, window, context))
 
 
 def collate(
@@ -91,26 +89,20 @@ def collate(
     Returns:
         ``input_ids``, ``attention_mask`` and, where the model takes them, ``token_type_ids``, each
         ``(windows, tokens)``; ``start_positions`` and ``end_positions``, ``(windows, answers)``,
-        filled up with -1 where windows differ in how many they hold.
+        padded with -1 where windows differ in their number of answers.
     """
-    longest = max(len(feature.input_ids) for feature in features)
-    shape = (len(features), -(-longest // pad_to_multiple_of) * pad_to_multiple_of)
-    ids = np.full(shape, template.pad_token_id, np.int64)
-    mask = np.zeros(shape, np.int64)
-    types = np.zeros(shape, np.int64)
-    for row, feature in enumerate(features):
-        length = len(feature.input_ids)
-        ids[row, :length] = feature.input_ids
-        mask[row, :length] = 1
-        types[row, :length] = feature.type_ids
-    arrays: dict[str, Any] = {
-        "input_ids": ids,
-        "attention_mask": mask,
-        "start_positions": _stack([feature.start_tokens for feature in features]),
-        "end_positions": _stack([feature.end_tokens for feature in features]),
+    ids = [feature.input_ids for feature in features]
+    ones = [np.ones_like(row) for row in ids]
+    size = {"multiple": pad_to_multiple_of}
+    arrays = {
+        "input_ids": _pad(ids, fill=template.pad_token_id, **size),
+        "attention_mask": _pad(ones, fill=0, **size),
+        "start_positions": _pad([feature.start_tokens for feature in features], fill=-1),
+        "end_positions": _pad([feature.end_tokens for feature in features], fill=-1),
     }
     if template.uses_type_ids:
-        arrays["token_type_ids"] = types
+        types = [feature.type_ids for feature in features]
+        arrays["token_type_ids"] = _pad(types, fill=0, **size)
     return _rebuild(arrays)
 
 
@@ -118,24 +110,10 @@ def _rebuild(arrays: Mapping[str, IntArray]) -> Batch:
     return Batch({name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
-def _label(store: TokenStore, window: Any, context: int) -> tuple[IntArray, IntArray]:
-    """Distinct first and last tokens of the window's answers; its context begins at `context`."""
-    if window.start_token < 0:
-        cls = np.array([store.template.cls_position])
-        return cls, cls
-    if store.answers is None:
-        return np.array([window.start_token]), np.array([window.end_token])
-    first, last = store.answers.of(window.example).T
-    held = (window.context_from <= first) & (last < window.context_to)
-    shift = context - window.context_from
-    first = np.minimum(first[held], window.context_to - 1)  # as `label` does
-    last = np.maximum(last[held], window.context_from)
-    return np.unique(first) + shift, np.unique(last) + shift
-
-
-def _stack(rows: Sequence[IntArray]) -> IntArray:
-    """Rows of different lengths as one array, filled up with -1."""
-    stacked = np.full((len(rows), max(map(len, rows))), -1, np.int64)
-    for row, tokens in enumerate(rows):
-        stacked[row, : len(tokens)] = tokens
-    return stacked
+def _pad(rows: Sequence[IntArray], *, fill: int, multiple: int = 1) -> NDArray[np.int64]:
+    """Make one array of rows of different lengths; its width is a multiple of `multiple`."""
+    longest = max(map(len, rows))
+    padded = np.full((len(rows), -(-longest // multiple) * multiple), fill, np.int64)
+    for number, row in enumerate(rows):
+        padded[number, : len(row)] = row
+    return padded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from itertools import chain, pairwise
 from typing import Any, NamedTuple
@@ -10,13 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from chaii.config.schema import Precision
 from chaii.model.collate import Batch, PlanDataset, collate
-from chaii.model.linear import FastLinear, quantise_linear
-from chaii.recipe.span_labels import IntArray
 from chaii.recipe.token_store import TokenStore
 
 HalfArray = NDArray[np.float16]
@@ -28,20 +28,25 @@ class WindowLogits(NamedTuple):
 
     start: HalfArray  # flat over the context tokens of each window, in the table's order
     end: HalfArray
-    null: HalfArray  # (windows, 2) start and end logit of the token that stands for no answer
+    null: HalfArray  # (windows, 2) start and end logit of the token that means "no answer"
 
 
 def choose_precision(precision: Precision) -> Precision:
-    """Resolve `auto`: bf16 where the GPU has it, else fp16 on a GPU, fp32 on a CPU."""
+    """Resolve `auto`: bf16 where the hardware computes it natively, else fp16 on a GPU, else fp32.
+
+    Emulated bf16 is slower than fp16 on a GPU, and than fp32 on a CPU.
+    """
     if precision is not Precision.auto:
         return precision
-    if not torch.cuda.is_available():
-        return Precision.fp32
-    return Precision.bf16 if torch.cuda.is_bf16_supported() else Precision.fp16
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Precision.bf16 if native else Precision.fp16
+    known: Any = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
+    return Precision.bf16 if known.get("avx512_bf16") or known.get("amx_bf16") else Precision.fp32
 
 
 def padding_step() -> int:
-    """What lengths are padded to a multiple of: 8 on a GPU, whose tensor cores work in eights."""
+    """Return the number whose multiples lengths are padded to: 8 on a GPU, for its tensor cores."""
     return 8 if torch.cuda.is_available() else 1
 
 
@@ -58,7 +63,7 @@ def predict_logits(
     `batch_size` is an upper bound: on a CPU, batches of long windows are smaller.
 
     Raises:
-        ValueError: `precision` is int8 and the model lies on a GPU.
+        ValueError: `precision` is int8 and the model is on a GPU.
     """
     width = (windows["context_to"] - windows["context_from"]).to_numpy(np.int64)
     first = np.cumsum(width) - width
@@ -66,9 +71,13 @@ def predict_logits(
     length = windows["length"].to_numpy(np.int64)
     start, end = (np.empty(int(width.sum()), np.float16) for _ in range(2))
     null = np.empty((len(windows), 2), np.float16)
-    precision = choose_precision(precision)
-    for rows, *logits in _predict_batches(
-        model, windows, store, batch_size=batch_size, precision=precision
+    model.eval()
+    for rows, *logits in _run_batches(
+        quantise_linear(model) if precision is Precision.int8 else model,
+        windows,
+        store,
+        batch_size=batch_size,
+        precision=choose_precision(precision),
     ):
         for row, start_row, end_row in zip(rows, *logits, strict=True):
             context = slice(length[row] - tail - width[row], length[row] - tail)
@@ -78,15 +87,26 @@ def predict_logits(
     return WindowLogits(start, end, null)
 
 
-def _predict_batches(
-    model: PreTrainedModel,
-    windows: pd.DataFrame,
-    store: TokenStore,
-    *,
-    batch_size: int,
-    precision: Precision,
+def quantise_linear(model: Any) -> Any:
+    """Copy a model with linear layers that multiply 8-bit integers, to predict on a CPU.
+
+    Weights are rounded once, each output channel on its own scale; inputs are rounded when they
+    come, each batch on one scale. Everything else stays float32.
+
+    Raises:
+        ValueError: the model is not on a CPU.
+    """
+    if model.device.type != "cpu":
+        raise ValueError(f"precision=int8: predicts on a CPU only, the model is on {model.device}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # announced for removal; the pinned torch has it
+        return quantize_dynamic(model, {torch.nn.Linear: per_channel_dynamic_qconfig})  # type: ignore[no-untyped-call]
+
+
+def _run_batches(
+    model: Any, windows: pd.DataFrame, store: TokenStore, *, batch_size: int, precision: Precision
 ) -> Iterator[tuple[Any, Any, Any]]:
-    """Rows of each batch, longest first, and its start and end logits, ``(rows, tokens)``."""
+    """Yield the rows of each batch, longest first, and their logits, ``(rows, tokens)`` each."""
     columns = windows.assign(corpus=pd.Categorical(["corpus"] * len(windows)))
     dataset = PlanDataset(columns, {"corpus": store})
     length = windows["length"].to_numpy()
@@ -94,32 +114,19 @@ def _predict_batches(
     if model.device.type == "cpu":
         batch_size = min(batch_size, max(1, _CPU_TOKENS // int(length.max(initial=1))))
     batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
-    model.eval()
-    if precision is Precision.int8:
-        model = _quantise(model)
     outputs = (
-        (rows, _forward(model, _assemble(dataset, rows, store), precision=precision))
+        (rows, _forward(model, [dataset[row] for row in rows], store, precision=precision))
         for rows in tqdm(batches, desc="predict", unit="batch", leave=False)
     )
-    # a batch is read when the next one is under way: a GPU never waits for us
+    # a batch is read while the next one is computed, so that a GPU never waits for the CPU
     for (rows, output), _ in pairwise(chain(outputs, [((), None)])):
         start, end = output.start_logits, output.end_logits
         yield rows, start.float().cpu().numpy(), end.float().cpu().numpy()
 
 
-def _quantise(model: PreTrainedModel) -> PreTrainedModel:
-    if model.device.type != "cpu":
-        raise ValueError(f"precision=int8: predicts on a CPU only, the model is on {model.device}")
-    return quantise_linear(model)
-
-
-def _assemble(dataset: PlanDataset, rows: IntArray, store: TokenStore) -> Batch:
-    features = [dataset[row] for row in rows]
-    return collate(features, template=store.template, pad_to_multiple_of=padding_step())
-
-
-def _forward(model: PreTrainedModel, batch: Batch, *, precision: Precision) -> Any:
-    """The model's output for a batch; on a GPU it is not waited for."""
+def _forward(model: Any, features: Any, store: TokenStore, *, precision: Precision) -> Any:
+    """Start the computation of a batch; a GPU goes on with it while the CPU does other work."""
+    batch: Batch = collate(features, template=store.template, pad_to_multiple_of=padding_step())
     inputs = {
         name: tensor.to(model.device)
         for name, tensor in batch.items()
@@ -128,7 +135,6 @@ def _forward(model: PreTrainedModel, batch: Batch, *, precision: Precision) -> A
     half = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(precision)
     with (
         torch.inference_mode(),
-        FastLinear(),
         torch.autocast(model.device.type, dtype=half, enabled=half is not None),
     ):
         return model(**inputs)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, ProgressCallback, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from chaii.config.schema import BackboneConfig, Precision, TrainerConfig
 from chaii.model.collapse_guard import CollapseGuard, RateScale, drop_checkpoints_after
 from chaii.model.collate import Batch, PlanDataset, collate
-from chaii.model.linear import FastLinear
+from chaii.model.loss import span_loss
 from chaii.model.predict import choose_precision, padding_step
 from chaii.recipe.pair_template import PairTemplate
 
@@ -35,16 +33,16 @@ def train_model(
     score: Score | None = None,
     rate_factor: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """Train `model` on `dataset` in its order, in one epoch; resumes from a checkpoint in `folder`.
+    """Train `model` on `dataset` in its order for one epoch; resume from a checkpoint in `folder`.
 
-    With `score`, the model is scored at even distances and the weights of the best ``jaccard`` are
-    put back at the end; without it the last weights stay. `rate_factor` scales the learning rate.
+    With `score`, the model is scored at even distances, and the weights of the best ``jaccard`` are
+    loaded at the end; without it the last weights stay. `rate_factor` scales the learning rate.
 
     Returns:
-        The log: a list of steps with loss, learning rate or scores.
+        The log: one entry per logged step, with its loss and learning rate or its scores.
 
     Raises:
-        CollapseError: the loss left its band; checkpoints from after that are removed.
+        CollapseError: the training collapsed; later checkpoints are removed.
     """
     if trainer.gradient_checkpointing:
         model.gradient_checkpointing_enable()
@@ -55,7 +53,7 @@ def train_model(
         model=model,
         args=arguments,
         train_dataset=dataset,
-        eval_dataset=[],  # rows to score are the business of `score`
+        eval_dataset=[],  # `score` has its own rows
         data_collator=partial(collate, template=template, pad_to_multiple_of=padding_step()),
         score=score,
     )
@@ -64,8 +62,7 @@ def train_model(
     for callback in (QuietProgress(), guard, RateScale(rate_factor)):
         loop.add_callback(callback)
     checkpoint = get_last_checkpoint(folder) if folder.is_dir() else None
-    with nullcontext() if trainer.gradient_checkpointing else FastLinear():
-        loop.train(resume_from_checkpoint=checkpoint)
+    loop.train(resume_from_checkpoint=checkpoint)
     if guard.collapse:
         drop_checkpoints_after(folder, guard.collapse.onset)
         raise guard.collapse
@@ -73,33 +70,8 @@ def train_model(
     return history
 
 
-def span_loss(output: Any, batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy of the answer's first and last token over the real tokens of each window.
-
-    Where a window has several answers it is -log of the sum of their tokens' probabilities. The
-    library's own loss lets padding tokens take part: it depends on how a batch is padded.
-    """
-    padding = ~batch["attention_mask"].bool()
-    losses = [
-        _answers_loss(logits.float().masked_fill(padding, -torch.inf), batch[positions])
-        for logits, positions in (
-            (output.start_logits, "start_positions"),
-            (output.end_logits, "end_positions"),
-        )
-    ]
-    return torch.stack(losses).mean()
-
-
-def _answers_loss(logits: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Mean of -log of the summed probabilities at `positions`, (windows, answers), -1 for none."""
-    if positions.shape[1] == 1:
-        return cross_entropy(logits, positions[:, 0])
-    chances = logits.log_softmax(dim=1).gather(1, positions.clamp(min=0))
-    return -chances.masked_fill(positions < 0, -torch.inf).logsumexp(dim=1).mean()
-
-
 class QuietProgress(ProgressCallback):  # type: ignore[misc]  # transformers is untyped
-    """The library's progress bar, with the loss beside it and a line only for scores."""
+    """The library's progress bar with the loss beside it; only scores get a line of their own."""
 
     training_bar: Any
 
@@ -116,7 +88,7 @@ class QuietProgress(ProgressCallback):  # type: ignore[misc]  # transformers is 
 
 
 class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
-    """The library's Trainer with our loss, scored by answers instead of by loss."""
+    """The library's Trainer with our loss; it evaluates by answers instead of by loss."""
 
     control: Any
 
@@ -127,7 +99,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
     def compute_loss(
         self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, **_: Any
     ) -> Any:
-        """Loss of a batch, by `span_loss`."""
+        """Compute `span_loss` of a batch."""
         positions = ("start_positions", "end_positions")
         output = model(**{name: part for name, part in inputs.items() if name not in positions})
         loss = span_loss(output, inputs)
@@ -154,19 +126,30 @@ def training_arguments(
     seed: int,
     score: Score | None,
 ) -> TrainingArguments:
-    """Say in the library's words what the configuration says in ours."""
+    """Translate the configuration into the library's arguments."""
     steps = -(-windows // backbone.effective_batch_size)
     steps = min(steps, trainer.max_steps or steps)
     every = max(1, -(-steps // trainer.num_evaluations))
-    precision = choose_precision(trainer.precision)
+    batch_size, precision = (
+        trainer.per_device_train_batch_size,
+        choose_precision(trainer.precision),
+    )
+    scoring: dict[str, Any] = {"eval_strategy": "no"}
+    if score:
+        scoring = {
+            "eval_strategy": "steps",
+            "eval_steps": every,
+            "load_best_model_at_end": True,
+            "metric_for_best_model": "jaccard",
+            "greater_is_better": True,
+        }
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=1,
         max_steps=trainer.max_steps or -1,
         train_sampling_strategy="sequential",
-        per_device_train_batch_size=trainer.per_device_train_batch_size,
-        gradient_accumulation_steps=backbone.effective_batch_size
-        // trainer.per_device_train_batch_size,
+        per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=backbone.effective_batch_size // batch_size,
         learning_rate=backbone.learning_rate,
         lr_scheduler_type=trainer.lr_scheduler_type,
         warmup_steps=backbone.warmup_ratio,
@@ -178,26 +161,13 @@ def training_arguments(
         seed=seed,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=2,  # the guard may have to go back behind the last one
+        save_total_limit=2,  # the collapse guard may have to go back behind the last one
         logging_steps=trainer.logging_steps,
-        logging_nan_inf_filter=False,  # the guard must see them
+        logging_nan_inf_filter=False,  # the collapse guard must see them
         dataloader_num_workers=trainer.num_workers,
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         report_to="none",
         disable_tqdm=False,
-        **_scoring_arguments(score, every=every),
+        **scoring,
     )
-
-
-def _scoring_arguments(score: Score | None, *, every: int) -> dict[str, Any]:
-    """How often the model is scored, and by what its best weights are known."""
-    if score is None:
-        return {"eval_strategy": "no"}
-    return {
-        "eval_strategy": "steps",
-        "eval_steps": every,
-        "load_best_model_at_end": True,
-        "metric_for_best_model": "jaccard",
-        "greater_is_better": True,
-    }

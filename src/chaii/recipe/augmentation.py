@@ -10,7 +10,10 @@ from chaii.recipe.span_labels import IntArray
 
 
 def window_generator(seed: int, position: int) -> np.random.Generator:
-    """Generator of the window at `position` in the plan: the same whoever asks, and whenever."""
+    """Return the generator of the window at `position` in the plan.
+
+    It depends on its two arguments alone, so that worker processes and resuming change nothing.
+    """
     return np.random.Generator(np.random.Philox(key=[seed, position]))
 
 
@@ -47,10 +50,10 @@ def cutout(
 def balance_positions(
     windows: pd.DataFrame, *, generator: np.random.Generator, bins: int = 10
 ) -> pd.DataFrame:
-    """Thin out the windows whose answer lies where most answers lie.
+    """Thin out the windows whose answer is where most answers are.
 
-    Windows with an answer are sorted into `bins` by where in the input it begins; from a bin with
-    more than the median number of windows, that many are drawn. Windows without an answer all stay.
+    Windows with an answer are sorted into `bins` by the relative place of its first token. A bin of
+    more windows than the median keeps a random draw of that many. Windows without an answer stay.
 
     >>> windows = pd.DataFrame({"start_token": [5] * 30 + [50, 90, -1], "length": 100})
     >>> kept = balance_positions(windows, bins=3, generator=np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""What a tokenizer puts around a pair of texts, and what tells one tokenizer from another."""
+"""What a tokenizer puts around a pair of texts, and what distinguishes tokenizers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 
 @dataclass(frozen=True)
 class PairTemplate:
-    """What a tokenizer puts around a (question, context) pair.
+    """The special tokens around a (question, context) pair.
 
     ``before + question + between + context + after`` is the finished input; ``type_ids`` holds the
     token type of each of these five parts.
@@ -20,7 +21,7 @@ class PairTemplate:
     before: tuple[int, ...]
     between: tuple[int, ...]
     after: tuple[int, ...]
-    type_ids: tuple[int, int, int, int, int]
+    type_ids: tuple[int, ...]
     cls_position: int  # where a window without the answer points to
     pad_token_id: int
     mask_token_id: int
@@ -34,7 +35,7 @@ class PairTemplate:
 
 
 def read_pair_template(tokenizer: Any) -> PairTemplate:
-    """Find out how `tokenizer` joins a question and a context, by asking it once.
+    """Find out how `tokenizer` joins a question and a context, by joining "a" and "b".
 
     Raises:
         ValueError: the tokenizer is not a fast one, pads or truncates on the left, or has no mask
@@ -52,20 +53,16 @@ def read_pair_template(tokenizer: Any) -> PairTemplate:
     ids, types, parts = encoded["input_ids"], encoded["token_type_ids"], encoded.sequence_ids(0)
     question = [i for i, part in enumerate(parts) if part == 0]
     context = [i for i, part in enumerate(parts) if part == 1]
-    before, between, after = (
-        slice(0, question[0]),
-        slice(question[-1] + 1, context[0]),
-        slice(context[-1] + 1, None),
-    )
-    slots = [types[before], types[question[0]], types[between], types[context[0]], types[after]]
-    kinds = [(slot[0] if slot else 0) if isinstance(slot, list) else slot for slot in slots]
+    edges = [0, question[0], question[-1] + 1, context[0], context[-1] + 1, len(ids)]
+    spans = [slice(*edge) for edge in pairwise(edges)]
+    before, _, between, _, after = (tuple(ids[span]) for span in spans)
     cls = tokenizer.cls_token_id
     return PairTemplate(
-        before=tuple(ids[before]),
-        between=tuple(ids[between]),
-        after=tuple(ids[after]),
-        type_ids=(kinds[0], kinds[1], kinds[2], kinds[3], kinds[4]),
-        cls_position=ids[before].index(cls) if cls in ids[before] else 0,
+        before=before,
+        between=between,
+        after=after,
+        type_ids=tuple(next(iter(types[span]), 0) for span in spans),
+        cls_position=before.index(cls) if cls in before else 0,
         pad_token_id=tokenizer.pad_token_id,
         mask_token_id=tokenizer.mask_token_id,
         special_token_ids=tuple(sorted(set(tokenizer.all_special_ids))),
@@ -74,16 +71,16 @@ def read_pair_template(tokenizer: Any) -> PairTemplate:
 
 
 def fingerprint_tokenizer(tokenizer: Any) -> str:
-    """Digest of all that changes a tokenizer's tokens; its truncation and padding do not count."""
+    """Digest all that changes a tokenizer's tokens; its truncation and padding do not count."""
     with whole_texts(tokenizer) as backend:
         return hashlib.blake2b(backend.to_str().encode(), digest_size=10).hexdigest()
 
 
 @contextmanager
 def whole_texts(tokenizer: Any) -> Iterator[Any]:
-    """The tokenizer's backend, which cuts and pads no text meanwhile; some are shipped doing both.
+    """Yield the tokenizer's backend with truncation and padding off; some are shipped with both on.
 
-    A copy would do as well, but to build that of 250,000 pieces takes seconds.
+    A copy would do as well, but copying one of 250,000 pieces takes seconds.
     """
     backend = tokenizer.backend_tokenizer
     truncation, padding = backend.truncation, backend.padding

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from chaii.config.schema import RecipeConfig, SourceConfig, StageConfig
+from chaii.config.schema import RecipeConfig, SourceConfig
 from chaii.recipe.augmentation import balance_positions
 from chaii.recipe.span_labels import IntArray
 from chaii.recipe.token_store import TokenStore
@@ -24,23 +24,32 @@ def make_plan(
     batch_size: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Lay out every window of `recipe` in the order it is trained in.
+    """Put every window of `recipe` in the order in which it is trained.
 
     Args:
-        stores: a token store for each corpus.
+        stores: the token store of each corpus.
         rows: the rows of each corpus that may be trained on.
-        batch_size: windows of like length are laid side by side in batches of this size.
+        batch_size: windows of similar length are put side by side in batches of this size.
 
     Returns:
         The windows table (see `chaii.recipe.windows`) with two more columns: ``stage``, counted
         from 0, and ``corpus``, a name. The same arguments give the same table on any machine.
 
     Raises:
-        ValueError: nothing to train on.
+        ValueError: there is nothing to train on.
     """
-    parts, planned = [], 0
+    stages, planned = [], 0
     for number, stage in enumerate(recipe.stages):
-        windows = _gather_stage(stage, stores, rows=rows, seeds=[seed, number])
+        sources = [
+            cut_source(
+                source,
+                stores[source.corpus],
+                rows=rows[source.corpus],
+                generator=np.random.default_rng([seed, number, place]),
+            )
+            for place, source in enumerate(stage.sources)
+        ]
+        windows = pd.concat(sources, ignore_index=True).assign(stage=np.int32(number))
         if stage.shuffle:
             windows = _shuffle_by_length(
                 windows,
@@ -48,11 +57,11 @@ def make_plan(
                 head=-planned % batch_size,
                 generator=np.random.default_rng([seed, number]),
             )
-        parts.append(windows.assign(stage=np.int32(number)))
+        stages.append(windows)
         planned += len(windows)
     if not planned:
         raise ValueError("recipe: its sources hold no window to train on")
-    plan = pd.concat(parts, ignore_index=True)
+    plan = pd.concat(stages, ignore_index=True)
     if recipe.mixed:
         plan = _shuffle_by_length(
             plan, batch_size=batch_size, head=0, generator=np.random.default_rng(seed)
@@ -60,49 +69,17 @@ def make_plan(
     return plan.assign(corpus=pd.Categorical(plan["corpus"], categories=sorted(stores)))
 
 
-def keep_negatives(
-    windows: pd.DataFrame, *, share: float, generator: np.random.Generator
-) -> pd.DataFrame:
-    """Keep all windows with an answer and `share` of those without, drawn at random, in order."""
-    negative = np.flatnonzero(windows["start_token"].to_numpy() < 0)
-    dropped = len(negative) - round(share * len(negative))
-    keep = np.ones(len(windows), dtype=bool)
-    keep[generator.choice(negative, size=dropped, replace=False)] = False
-    return windows[keep]
-
-
-def _gather_stage(
-    stage: StageConfig,
-    stores: Mapping[str, TokenStore],
-    *,
-    rows: Mapping[str, IntArray],
-    seeds: list[int],
-) -> pd.DataFrame:
-    """Windows of a stage's sources, one after another; each draws from its own generator."""
-    parts = [
-        _cut_source(
-            source,
-            stores[source.corpus],
-            rows=rows[source.corpus],
-            generator=np.random.default_rng([*seeds, number]),
-        )
-        for number, source in enumerate(stage.sources)
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _cut_source(
+def cut_source(
     source: SourceConfig,
     store: TokenStore,
     *,
     rows: IntArray,
     generator: np.random.Generator,
 ) -> pd.DataFrame:
-    """Windows of one source, in the order of the corpus."""
+    """Cut and sample the windows of one source, in the order of the corpus."""
     if source.max_examples is not None and source.max_examples < len(rows):
         rows = np.sort(generator.choice(rows, size=source.max_examples, replace=False))
-    lengths = {"max_length": source.max_length, "doc_stride": source.doc_stride}
-    windows = slide(store, **lengths, rows=rows)
+    windows = slide(store, max_length=source.max_length, doc_stride=source.doc_stride, rows=rows)
     windows = keep_negatives(windows, share=source.negatives, generator=generator)
     if source.crop:
         windows = crop(windows, store, generator=generator)
@@ -111,13 +88,24 @@ def _cut_source(
     return windows.assign(corpus=source.corpus)
 
 
+def keep_negatives(
+    windows: pd.DataFrame, *, share: float, generator: np.random.Generator
+) -> pd.DataFrame:
+    """Keep all windows with an answer and a random `share` of those without, in order."""
+    negative = np.flatnonzero(windows["start_token"].to_numpy() < 0)
+    dropped = len(negative) - round(share * len(negative))
+    keep = np.ones(len(windows), dtype=bool)
+    keep[generator.choice(negative, size=dropped, replace=False)] = False
+    return windows[keep]
+
+
 def _shuffle_by_length(
     windows: pd.DataFrame, *, batch_size: int, head: int, generator: np.random.Generator
 ) -> pd.DataFrame:
-    """Put windows in a random order in which each batch holds windows of like length.
+    """Put windows in a random order in which each batch holds windows of similar length.
 
-    Windows are shuffled, cut into blocks, sorted by length inside a block and dealt into batches,
-    whose order is shuffled again. The first `head` windows fill the batch that the stage before
+    Windows are shuffled, cut into blocks, sorted by length inside a block and split into batches,
+    whose order is shuffled again. The first `head` windows complete the batch that the stage before
     left open, so that batches keep their boundaries.
     """
     length = windows["length"].to_numpy()

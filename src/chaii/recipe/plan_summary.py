@@ -12,20 +12,21 @@ from chaii.recipe.span_labels import IntArray
 from chaii.recipe.token_store import TokenStore
 from chaii.recipe.windows import slide
 
-# Tokens a second in training, for one million encoder parameters (embeddings not counted): divide
-# by a backbone's. The RTX 3090's is the winner's: XLM-R large, fp32, 285,951 windows padded to 384
-# in 2:42 hours. Others: the vendor's dense rate, 6 operations a parameter and token, 40 % used.
+# Tokens per second in training for one million encoder parameters (without embeddings): divide by
+# a backbone's. The RTX 3090's rate is the winner's: XLM-R large, fp32, 285,951 windows padded to
+# 384 in 2:42 hours. The others: the vendor's dense rate, 6 operations per parameter and token, at
+# 40 % of the peak.
 _MILLION_PARAMETER_TOKENS = {
-    "rtx3090_fp32": 285_951 * 384 / (2.7 * 3600) * 303,
-    "t4_fp16": 65e12 * 0.4 / 6e6,
-    "a100": 312e12 * 0.4 / 6e6,
-    "h100": 989e12 * 0.4 / 6e6,
-    "h200": 989e12 * 0.4 / 6e6,
+    "RTX 3090 (fp32)": 285_951 * 384 / (2.7 * 3600) * 303,
+    "T4 (fp16)": 65e12 * 0.4 / 6e6,
+    "A100 (bf16)": 312e12 * 0.4 / 6e6,
+    "H100 or H200 (bf16)": 989e12 * 0.4 / 6e6,
 }
+_COUNTS = ["windows", "steps", "tokens"]
 
 
 def padding_share(length: IntArray, *, batch_size: int) -> float:
-    """Share of padding among the tokens of consecutive batches, each padded to its longest.
+    """Share of padding among the tokens of consecutive batches, each padded to its longest window.
 
     >>> round(padding_share(np.array([4, 2, 3, 3]), batch_size=2), 3)
     0.143
@@ -36,11 +37,11 @@ def padding_share(length: IntArray, *, batch_size: int) -> float:
 def summarise_plan(
     plan: pd.DataFrame, *, batch_size: int, effective_batch_size: int
 ) -> pd.DataFrame:
-    """One row a stage and one for the whole: windows, steps, tokens, padding, negatives, corpora.
+    """Count windows, steps, tokens, padding, negatives and corpora; one row per stage and ``all``.
 
-    ``padding`` and ``negatives`` are shares; one column a corpus holds its share of the windows.
-    Padding is that of the batches as they are trained, also where two stages share one; a shared
-    step counts for the stage that begins it.
+    ``padding`` is a share of the computed tokens, ``negatives`` one of the windows; each corpus has
+    a column with its share of the windows. Padding is that of the batches as they are trained, also
+    where two stages share one; a shared step counts for the stage that begins it.
     """
     padded = _padded_lengths(plan["length"].to_numpy(), batch_size=batch_size)
     opens_step = np.arange(len(plan)) % effective_batch_size == 0
@@ -56,7 +57,7 @@ def summarise_plan(
             | rows["corpus"].value_counts(normalize=True).sort_index().to_dict()
             for name, rows in _by_stage(plan.assign(padded=padded, opens_step=opens_step))
         }
-    ).T.astype({"windows": int, "steps": int, "tokens": int})
+    ).T.astype(dict.fromkeys(_COUNTS, int))
 
 
 def summarise_sources(
@@ -66,38 +67,35 @@ def summarise_sources(
     rows: Mapping[str, IntArray],
     plan: pd.DataFrame,
 ) -> pd.DataFrame:
-    """One row an source: its windows before sampling, and the share of negatives that is left.
+    """Count the windows of each source before sampling, and the share of negatives that is kept.
 
     `rows` are those of each corpus that may be trained on. ``kept`` compares the plan with all
-    negatives, so it also shows what `max_examples` leaves out.
+    negatives, so it also counts what `max_examples` leaves out.
     """
     lines = []
     negative = plan[plan["start_token"] < 0].groupby(["stage", "corpus"], observed=True).size()
     for number, stage in enumerate(recipe.stages):
-        for part in stage.sources:
+        for source in stage.sources:
+            corpus, max_length, doc_stride = source.corpus, source.max_length, source.doc_stride
             windows = slide(
-                stores[part.corpus],
-                max_length=part.max_length,
-                doc_stride=part.doc_stride,
-                rows=rows[part.corpus],
+                stores[corpus], max_length=max_length, doc_stride=doc_stride, rows=rows[corpus]
             )
             negatives = int((windows["start_token"] < 0).sum())
-            left = negative.get((number, part.corpus), 0)
             lines.append(
                 {
                     "stage": number,
-                    "corpus": part.corpus,
-                    "length/doc_stride": f"{part.max_length}/{part.doc_stride}",
+                    "corpus": corpus,
+                    "length/stride": f"{max_length}/{doc_stride}",
                     "windows": len(windows),
                     "negatives": negatives,
-                    "kept": left / negatives if negatives else 1.0,
+                    "kept": negative.get((number, corpus), 0) / negatives if negatives else 1.0,
                 }
             )
     return pd.DataFrame(lines)
 
 
 def summarise_languages(plan: pd.DataFrame, languages: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Share of the windows in each language; rows as `summarise_plan`, a column a language.
+    """Share of the windows in each language; rows as `summarise_plan`, one column per language.
 
     `languages` names the language of each example of each corpus.
     """
@@ -107,6 +105,21 @@ def summarise_languages(plan: pd.DataFrame, languages: Mapping[str, Sequence[str
     parts = _by_stage(plan.assign(language=names))
     shares = {name: rows["language"].value_counts(normalize=True) for name, rows in parts}
     return pd.DataFrame(shares).T.fillna(0.0).sort_index(axis="columns")
+
+
+def format_summary(summary: pd.DataFrame, *, title: str) -> str:
+    """Format what `summarise_plan` or `summarise_languages` returned: one column per stage.
+
+    >>> format_summary(pd.DataFrame({"windows": [1200], "padding": [0.5]}, ["all"]), title="plan")
+    '| plan    |   all |\\n|---------|-------|\\n| windows | 1,200 |\\n| padding | 50.0% |'
+    """
+    cells = {
+        name: [f"{v:,.0f}" if name in _COUNTS else f"{v:.1%}" for v in column.fillna(0)]
+        for name, column in summary.items()
+    }
+    table = pd.DataFrame(cells, index=summary.index).T.rename_axis(title)
+    align = ["left"] + ["right"] * len(summary)
+    return str(table.to_markdown(tablefmt="github", disable_numparse=True, colalign=align))
 
 
 def _by_stage(plan: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -121,11 +134,11 @@ def _padded_lengths(length: IntArray, *, batch_size: int) -> IntArray:
 
 
 def estimate_hours(tokens: float, *, encoder_millions: float) -> dict[str, float]:
-    """Hours to train on `tokens` (padding counted) on each GPU there is a speed for.
+    """Estimate the hours to train on `tokens` (padding included), by GPU.
 
     Source: the winner's own hours for the RTX 3090; vendors' rates at 40 % for the others.
 
-    >>> round(estimate_hours(285_951 * 384, encoder_millions=303)["rtx3090_fp32"], 2)
+    >>> round(estimate_hours(285_951 * 384, encoder_millions=303)["RTX 3090 (fp32)"], 2)
     2.7
     """
     return {
@@ -135,11 +148,12 @@ def estimate_hours(tokens: float, *, encoder_millions: float) -> dict[str, float
 
 
 def format_hours(tokens: float, *, encoder_millions: float | None) -> str:
-    """The hours of `estimate_hours` in words, with where they come from."""
+    """Write the hours of `estimate_hours` as a sentence, with their source."""
     if encoder_millions is None:
-        return "hours: not known; they follow from backbone.encoder_millions"
+        return "hours of training: set backbone.encoder_millions to estimate them"
     hours = estimate_hours(tokens, encoder_millions=encoder_millions)
-    shown = ", ".join(f"{gpu} {value:.2g}" for gpu, value in hours.items())
+    shown = ", ".join(f"{value:.2g} on {gpu}" for gpu, value in hours.items())
     return (
-        f"hours: {shown}\nthe RTX 3090 by the winner's own speed, others by 40 % of vendors' rates"
+        f"Estimated hours of training: {shown}.\n"
+        "The RTX 3090's rate is the winner's; the others are 40 % of the vendors' peak rates."
     )

@@ -1,4 +1,4 @@
-"""Answers as tokens: where they lie in their contexts, and which of them a window holds."""
+"""Answers as token spans, and which of them a window holds."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ IntArray = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class AnswerTable:
-    """Every answer of every example, each a positive; example i owns a slice of them."""
+    """The answers of every example that count as positives; example i owns a slice of them."""
 
     tokens: IntArray  # (answers, 2) first and last context token
     row_start: IntArray  # (examples + 1,) row pointers into the answers
 
     def of(self, example: int) -> IntArray:
-        """Tokens of one example's answers, ``(answers, 2)``, a view."""
+        """Return the tokens of one example's answers, ``(answers, 2)``, as a view."""
         return self.tokens[self.row_start[example] : self.row_start[example + 1]]
 
     def select(self, rows: IntArray) -> AnswerTable:
-        """The answers of some of the examples."""
+        """Return the table of some of the examples."""
         count = np.diff(self.row_start)[rows]
         place = expand_ranges(self.row_start[:-1][rows], count)
         return AnswerTable(self.tokens[place], np.concatenate([[0], np.cumsum(count)]))
 
     def find_held(self, example: IntArray, low: IntArray, high: IntArray) -> IntArray:
-        """The first listed answer of each `example` inside its tokens ``[low, high)``; -1 without.
+        """Find the first listed answer of each `example` inside its context tokens ``[low, high)``.
 
-        Returns ``(windows, 2)``, as `example`, `low` and `high` are ``(windows,)``.
+        All three arguments are ``(windows,)``. Returns ``(windows, 2)``; -1 where none is inside.
         """
         count = np.diff(self.row_start)[example]
         window = np.repeat(np.arange(len(example)), count)
@@ -53,11 +53,16 @@ def locate_answers(
     first: IntArray,
     last: IntArray,
 ) -> AnswerTable:
-    """First and last context token of every answer.
+    """Find the first and last context token of every answer.
 
-    The first token is the last that begins at or before the answer, the last token the first that
-    ends at or after it. `starts` and `texts` are the answers of each example; its context's tokens
-    have the half-open characters ``offsets[first:last]``.
+    The first token is the last one that begins at or before the answer; the last token is the first
+    one that ends at or after it.
+
+    Args:
+        starts: first character of each answer, per example.
+        texts: the answers, per example.
+        offsets: half-open characters of tokens, ``(tokens, 2)``.
+        first, last: the context of each example has the tokens ``[first, last)``, ``(examples,)``.
     """
     count = [len(row) for row in starts]
     owner = np.repeat(np.arange(len(count)), count)
@@ -71,7 +76,7 @@ def locate_answers(
 
 
 def expand_ranges(first: IntArray, count: IntArray) -> NDArray[np.int64]:
-    """``first[0], first[0] + 1, …``, `count[0]` numbers, then those of the next range, flat.
+    """Return ``first[0], first[0] + 1, …`` (`count[0]` integers), then those of the next range.
 
     >>> expand_ranges(np.array([5, 0]), np.array([2, 3]))
     array([5, 6, 0, 1, 2])

@@ -1,15 +1,13 @@
 """The token store: every distinct text of a corpus tokenised once, flat, memory-mapped.
 
-Stored as plain binary files rather than Arrow: Arrow tables are written in record batches, so a
-flat view over them would be a copy; three memory maps are flat as they lie.
+It is three plain binary files, because Arrow tables are written in record batches: a flat view over
+one would be a copy.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -19,9 +17,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset
+from filelock import FileLock
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from chaii.files import write_whole
 from chaii.recipe.pair_template import (
     PairTemplate,
     fingerprint_tokenizer,
@@ -47,92 +47,84 @@ class TokenStore:
     text_start: IntArray  # (texts + 1,) row pointers into the tokens
     question: IntArray  # (examples,) the text that is the question
     context: IntArray  # (examples,) the text that is the context
-    answer: IntArray  # (examples, 2) first and last context token of the first answer, -1 without
+    answers: AnswerTable  # the answers that count as positives
     template: PairTemplate
-    answers: AnswerTable | None = None  # every listed answer, where each is a positive
 
     def __len__(self) -> int:
         return len(self.context)
 
     def select(self, rows: IntArray) -> TokenStore:
-        """The store of some of the examples, on the same tokens."""
+        """Return the store of some of the examples, on the same tokens."""
         return dataclasses.replace(
             self,
             question=self.question[rows],
             context=self.context[rows],
-            answer=self.answer[rows],
-            answers=self.answers and self.answers.select(rows),
+            answers=self.answers.select(rows),
         )
 
     def tokens_of(self, text: int) -> IntArray:
-        """Token ids of one text, a view."""
+        """Return the token ids of one text, as a view."""
         return self.input_ids[self.text_start[text] : self.text_start[text + 1]]
 
     def context_lengths(self) -> IntArray:
-        """Number of context tokens of each example, ``(examples,)``."""
+        """Return the number of context tokens of each example, ``(examples,)``."""
         return self.text_start[self.context + 1] - self.text_start[self.context]
 
     def question_lengths(self) -> IntArray:
-        """Number of question tokens of each example, ``(examples,)``."""
+        """Return the number of question tokens of each example, ``(examples,)``."""
         return self.text_start[self.question + 1] - self.text_start[self.question]
 
 
 def open_store(
     examples: Dataset, tokenizer: Any, folder: Path, *, every_answer: bool = False
 ) -> TokenStore:
-    """Open the token store of `examples` under `folder`, tokenising them first if it is not there.
+    """Open the token store of `examples` under `folder`; tokenise them first if it is not there.
 
-    The store's own folder is named by the tokenizer's and the texts' digests, so no other tokenizer
-    or corpus can meet it. Leading blanks of questions are dropped before they are tokenised. Labels
-    are made from the first answer of each example, with `every_answer` from all it lists.
+    The store's own folder is named by the digests of the tokenizer and of the texts, so that it is
+    never used for others. Questions lose their leading whitespace before they are tokenised. The
+    first answer of each example counts as a positive, with `every_answer` all that it lists.
+
+    Raises:
+        OSError: the files cannot be written whole.
     """
-    distinct = _find_distinct(examples)
-    home = folder / fingerprint_tokenizer(tokenizer) / distinct.fingerprint
-    if not home.exists():
-        _write_store(home, distinct.texts(), tokenizer, total=int(distinct.is_first.sum()))
-    input_ids = _map(home / "input_ids.bin", np.int32)
+    number, is_first, fingerprint = _number_texts(examples)
+    home = folder / fingerprint_tokenizer(tokenizer) / fingerprint
+    home.parent.mkdir(parents=True, exist_ok=True)
+    if not _is_whole(home):
+        with FileLock(f"{home}.lock"):
+            if not _is_whole(home):  # another process may have been first
+                if home.exists():
+                    print(f"{home}: damaged; its texts are tokenised again")
+                texts = _distinct_texts(examples, is_first)
+                _write_store(home, tqdm(texts, "tokenise", is_first.sum(), leave=False), tokenizer)
     offsets = _map(home / "offsets.bin", np.int32).reshape(-1, 2)
     text_start = _map(home / "text_start.bin", np.int64)
-    context = distinct.context
+    question, context = number
     listed = slice(None if every_answer else 1)
-    answers = locate_answers(
-        [row[listed] for row in examples["answer_start"][:]],
-        [row[listed] for row in examples["answer_text"][:]],
-        offsets=offsets,
-        first=text_start[context],
-        last=text_start[context + 1],
-    )
     return TokenStore(
-        input_ids=input_ids,
+        input_ids=_map(home / "input_ids.bin", np.int32),
         offsets=offsets,
         text_start=text_start,
-        question=distinct.question,
+        question=question,
         context=context,
-        answer=_first_answers(answers),
+        answers=locate_answers(
+            [row[listed] for row in examples["answer_start"][:]],
+            [row[listed] for row in examples["answer_text"][:]],
+            offsets=offsets,
+            first=text_start[context],
+            last=text_start[context + 1],
+        ),
         template=read_pair_template(tokenizer),
-        answers=answers if every_answer else None,
     )
 
 
-@dataclass(frozen=True)
-class _Distinct:
-    """Which texts of a corpus are distinct; the texts themselves stay on disk."""
+def _number_texts(examples: Dataset) -> tuple[IntArray, NDArray[np.bool_], str]:
+    """Number the distinct texts by their digests, with a few rows in memory at a time.
 
-    examples: Dataset
-    question: IntArray  # (examples,) number of the text
-    context: IntArray  # (examples,)
-    is_first: NDArray[np.bool_]  # (2 * examples,) questions, then contexts: met for the first time
-    fingerprint: str  # digest of the texts, in the order of their numbers
-
-    def texts(self) -> Iterator[str]:
-        """The distinct texts in the order of their numbers."""
-        for column, first in zip(_COLUMNS, self.is_first.reshape(2, -1), strict=True):
-            chosen = self.examples.select(np.flatnonzero(first))
-            yield from (text.decode() for text in _read_texts(chosen, column))
-
-
-def _find_distinct(examples: Dataset) -> _Distinct:
-    """Number the distinct texts by their digests, a few rows in memory at a time."""
+    Returns:
+        ``(2, examples)`` the numbers of questions and contexts; of the same shape, whether a text
+        is met for the first time; and a digest of the texts in the order of their numbers.
+    """
     numbers: dict[bytes, int] = {}
     number, is_first = [], []
     last, digest = None, b""
@@ -142,48 +134,49 @@ def _find_distinct(examples: Dataset) -> _Distinct:
         is_first.append(digest not in numbers)
         number.append(numbers.setdefault(digest, len(numbers)))
     fingerprint = hashlib.blake2b(b"".join(numbers), digest_size=10).hexdigest()
-    question, context = np.array(number, np.int64).reshape(2, -1)
-    return _Distinct(examples, question, context, np.array(is_first), fingerprint)
+    shape = (len(_COLUMNS), len(examples))
+    first = np.array(is_first, np.bool_).reshape(shape)
+    return np.array(number, np.int64).reshape(shape), first, fingerprint
+
+
+def _distinct_texts(examples: Dataset, is_first: NDArray[np.bool_]) -> Iterator[str]:
+    """Read the distinct texts in the order of their numbers."""
+    for column, first in zip(_COLUMNS, is_first, strict=True):
+        chosen = examples.select(np.flatnonzero(first))
+        yield from (text.decode() for text in _read_texts(chosen, column))
 
 
 def _read_texts(examples: Dataset, column: str) -> Iterator[bytes]:
-    """The texts of a column in UTF-8, as they lie on disk; questions without leading blanks."""
+    """Read the texts of a column in UTF-8; questions without leading whitespace."""
     stored = examples.select_columns([column]).with_format("arrow")
     for table in stored.iter(batch_size=_BATCH_ROWS):
         for text in table[column].cast(pa.large_binary()).to_pylist():
             yield text.decode().lstrip().encode() if column == "question" else text
 
 
-def _write_store(home: Path, texts: Iterator[str], tokenizer: Any, *, total: int) -> None:
-    """Tokenise `texts` into `home`; it appears under its name only when it is complete."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
+def _write_store(home: Path, texts: Iterator[str], tokenizer: Any) -> None:
+    """Tokenise `texts` into the folder `home`."""
     counts = [0]
-    progress = tqdm(total=total, desc="tokenise", unit="text", leave=False)
-    try:
+    with write_whole(home) as building:
+        building.mkdir()
         with (
-            progress,
             whole_texts(tokenizer) as backend,
             (building / "input_ids.bin").open("wb") as ids_file,
             (building / "offsets.bin").open("wb") as offsets_file,
         ):
             for batch in _batches(texts):
                 for encoding in backend.encode_batch(batch, add_special_tokens=False):
-                    np.asarray(encoding.ids, np.int32).tofile(ids_file)
-                    np.asarray(encoding.offsets, np.int32).tofile(offsets_file)
+                    # not by `ndarray.tofile`, which does not tell when the disk is full
+                    ids_file.write(np.asarray(encoding.ids, np.int32).tobytes())
+                    offsets_file.write(np.asarray(encoding.offsets, np.int32).tobytes())
                     counts.append(len(encoding.ids))
-                progress.update(len(batch))
-        np.cumsum(counts, dtype=np.int64).tofile(building / "text_start.bin")
-        building.replace(home)
-    except OSError:
-        if not home.exists():  # else another process finished the same store first
-            raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        (building / "text_start.bin").write_bytes(np.cumsum(counts, dtype=np.int64).tobytes())
+        if not _is_whole(building):
+            raise OSError(f"{home}: not all tokens reached the disk")
 
 
 def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
-    """Texts in runs of about `_BATCH_CHARACTERS`, the last one whole."""
+    """Group texts in runs of about `_BATCH_CHARACTERS`, the last text of each whole."""
     batch, characters = [], 0
     for text in texts:
         batch.append(text)
@@ -195,20 +188,21 @@ def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _map(path: Path, dtype: type[np.integer[Any]]) -> IntArray:
-    """Read-only memory map of a flat file (an empty file cannot be mapped).
+def _is_whole(home: Path) -> bool:
+    """Whether the three files of a store are there and their sizes fit each other."""
+    paths = [home / f"{name}.bin" for name in ("text_start", "input_ids", "offsets")]
+    if not all(path.is_file() for path in paths):
+        return False
+    text_start = _map(paths[0], np.int64)
+    ids, offsets = (path.stat().st_size for path in paths[1:])
+    return len(text_start) > 0 and 2 * ids == offsets == 8 * text_start[-1]
 
-    As a plain array: a slice of a `np.memmap` takes several times as long.
+
+def _map(path: Path, dtype: type[np.integer[Any]]) -> IntArray:
+    """Open a read-only memory map of a flat file (an empty file cannot be mapped).
+
+    Returns a plain array: a slice of a `np.memmap` takes several times as long.
     """
     if path.stat().st_size == 0:
         return np.empty(0, dtype)
     return np.asarray(np.memmap(path, dtype, mode="r"))
-
-
-def _first_answers(answers: AnswerTable) -> IntArray:
-    """Tokens of the first answer of each example, ``(examples, 2)``; -1 where it has none."""
-    first = answers.row_start[:-1]
-    answered = np.diff(answers.row_start) > 0
-    found = np.full((len(first), 2), -1, np.int64)
-    found[answered] = answers.tokens[first[answered]]
-    return found

@@ -1,12 +1,11 @@
-"""Windows: slices of a context that fit a model's input, made by arithmetic on the token store.
+"""Windows: slices of a context that fit a model's input, computed from the token store.
 
-A windows table is a `pandas.DataFrame`, one row a window, with integer columns
+A windows table is a `pandas.DataFrame` with one row per window and integer columns
 
 - ``example``: row of the corpus;
 - ``context_from``, ``context_to``: half-open range of context tokens;
-- ``start_token``, ``end_token``: the answer's first and last token, counted in the finished input;
-  -1 where the answer is absent or not wholly inside. Where every answer of an example is a
-  positive, those of the first listed that is wholly inside;
+- ``start_token``, ``end_token``: first and last token of the answer, counted in the finished input;
+  of several answers, the first listed that is wholly inside; -1 where none is;
 - ``length``: tokens of the finished input, special tokens included.
 """
 
@@ -39,21 +38,27 @@ WINDOW_COLUMNS = Window._fields
 def slide(
     store: TokenStore, *, max_length: int, doc_stride: int, rows: IntArray | None = None
 ) -> pd.DataFrame:
-    """Cut the contexts of `rows` (all by default) into overlapping windows, in order.
+    """Cut the contexts of `rows` (default: all) into overlapping windows, in order.
 
-    Gives the windows that a fast tokenizer gives with ``truncation="only_second"``, this
+    Returns the windows that a fast tokenizer returns with ``truncation="only_second"``, this
     `max_length`, ``stride=doc_stride`` (tokens shared by neighbours) and
     ``return_overflowing_tokens=True``.
 
-    A question that leaves no more than `doc_stride` tokens for its context would never let the
-    window advance: its tail is dropped, so that it takes half of what `doc_stride` leaves.
+    A question that leaves at most `doc_stride` tokens for its context would never let the window
+    advance. Its tail is dropped, so that it takes half of the tokens that `doc_stride` leaves.
 
     Raises:
-        ValueError: `max_length` is too small for special tokens, doc_stride and a step forward.
+        ValueError: `max_length` is too small for special tokens, `doc_stride` and a step forward.
     """
     rows = np.arange(len(store)) if rows is None else np.asarray(rows)
-    question = kept_question_lengths(store, max_length=max_length, doc_stride=doc_stride)[rows]
-    context = store.context_lengths()[rows]
+    free = max_length - store.template.overhead - doc_stride
+    if free < 2:
+        raise ValueError(
+            f"max_length={max_length}: must exceed doc_stride={doc_stride} by the "
+            f"{store.template.overhead} special tokens and 2 more"
+        )
+    question, context = store.question_lengths()[rows], store.context_lengths()[rows]
+    question = np.where(question < free, question, free // 2)
     room = max_length - store.template.overhead - question
     step = room - doc_stride
     count = np.where(context <= room, 1, -(-(context - room) // step) + 1)
@@ -65,18 +70,6 @@ def slide(
     return label(store, rows[owner], context_from, context_to, question=question[owner])
 
 
-def kept_question_lengths(store: TokenStore, *, max_length: int, doc_stride: int) -> IntArray:
-    """Question tokens of each example that a window keeps; see `slide` for the rule."""
-    free = max_length - store.template.overhead - doc_stride
-    if free < 2:
-        raise ValueError(
-            f"max_length={max_length}: must exceed doc_stride={doc_stride} by the "
-            f"{store.template.overhead} special tokens and 2 more"
-        )
-    length = store.question_lengths()
-    return np.where(length < free, length, free // 2)
-
-
 def label(
     store: TokenStore,
     example: IntArray,
@@ -85,22 +78,17 @@ def label(
     *,
     question: IntArray,
 ) -> pd.DataFrame:
-    """Make the windows table of given ranges: where the answer lies, and how long the input is."""
-    if store.answers:
-        first, last = store.answers.find_held(example, context_from, context_to).T
-        inside = first >= 0
-    else:
-        first, last = store.answer[example].T
-        inside = (first >= 0) & (context_from <= first) & (last < context_to)
+    """Make the windows table of these context ranges; `question` counts question tokens kept."""
+    first, last = store.answers.find_held(example, context_from, context_to).T
+    held = first >= 0
     shift = len(store.template.before) + len(store.template.between) + question - context_from
-    width = context_to - context_from
     columns = {
         "example": example,
         "context_from": context_from,
         "context_to": context_to,
-        "start_token": np.where(inside, np.minimum(first, context_to - 1) + shift, -1),
-        "end_token": np.where(inside, np.maximum(last, context_from) + shift, -1),
-        "length": store.template.overhead + question + width,
+        "start_token": np.where(held, np.minimum(first, context_to - 1) + shift, -1),
+        "end_token": np.where(held, np.maximum(last, context_from) + shift, -1),
+        "length": store.template.overhead + question + context_to - context_from,
     }
     return pd.DataFrame({name: column.astype(np.int32) for name, column in columns.items()})
 
@@ -108,40 +96,33 @@ def label(
 def crop(
     windows: pd.DataFrame, store: TokenStore, *, generator: np.random.Generator
 ) -> pd.DataFrame:
-    """Move every window to a random place, keeping its width and whether it holds the answer.
+    """Move every window to a random place; its width stays, and whether it holds an answer.
 
-    A window with the answer begins anywhere that keeps the answer wholly inside, all places equally
-    likely; a window without begins anywhere that does not hold it. A window that cannot move stays.
-
-    Where every answer of an example is a positive, a window with answers keeps the one that labels
-    it, and a window without stays too where the place drawn for it holds any.
+    A window with answers moves to any place that keeps the answer that labels it wholly inside, all
+    such places equally likely. A window without answers moves to any place of its context; it stays
+    where it is if that place holds an answer.
     """
     example = windows["example"].to_numpy(np.int64)
     context_from = windows["context_from"].to_numpy(np.int64)
     width = windows["context_to"].to_numpy(np.int64) - context_from
     places = store.context_lengths()[example] - width + 1
-    answer = store.answer[example]
-    if store.answers:
-        answer = store.answers.find_held(example, context_from, context_from + width)
-    first, last = answer.T
-    # window starts in [low, high) hold the answer; there are none without an answer
-    low = np.clip(last - width + 1, 0, places)
-    high = np.where(first >= 0, np.clip(first + 1, low, places), low)
-
-    positive = windows["start_token"].to_numpy() >= 0
-    choices = np.where(positive, high - low, places - (high - low))
-    draw = (generator.random(len(windows)) * choices).astype(np.int64)
-    moved = np.where(positive, low + draw, np.where(draw < low, draw, draw + (high - low)))
-    if store.answers:
-        landed = store.answers.find_held(example, moved, moved + width)[:, 0] >= 0
-        choices = np.where(landed & ~positive, 0, choices)
-    context_from = np.where(choices > 0, moved, context_from)
+    first, last = store.answers.find_held(example, context_from, context_from + width).T
+    positive = first >= 0
+    low = np.where(positive, np.maximum(last - width + 1, 0), 0)
+    high = np.where(positive, np.minimum(first + 1, places), places)
+    moved = low + (generator.random(len(windows)) * (high - low)).astype(np.int64)
+    holds = store.answers.find_held(example, moved, moved + width)[:, 0] >= 0
+    context_from = np.where(holds == positive, moved, context_from)
     question = windows["length"].to_numpy(np.int64) - store.template.overhead - width
     return label(store, example, context_from, context_from + width, question=question)
 
 
 def finished_input(store: TokenStore, window: Any) -> tuple[IntArray, IntArray, int]:
-    """Token ids and token types of a window's finished input, and where its context begins."""
+    """Build the model's input for a window.
+
+    Returns:
+        Token ids and token types, both ``(tokens,)``, and the position of the first context token.
+    """
     template: PairTemplate = store.template
     width = window.context_to - window.context_from
     kept = window.length - template.overhead - width
@@ -156,3 +137,20 @@ def finished_input(store: TokenStore, window: Any) -> tuple[IntArray, IntArray, 
     ids = np.concatenate([np.asarray(part, np.int32) for part in parts])
     types = np.repeat(np.array(template.type_ids, np.int32), [len(part) for part in parts])
     return ids, types, len(template.before) + kept + len(template.between)
+
+
+def answer_positions(store: TokenStore, window: Any, context: int) -> tuple[IntArray, IntArray]:
+    """List the positions to be learned in a window's finished input.
+
+    `context` is the position of the first context token. Returns the distinct first and the
+    distinct last tokens of all answers inside; the [CLS] position where there is none.
+    """
+    if window.start_token < 0:
+        cls = np.array([store.template.cls_position])
+        return cls, cls
+    first, last = store.answers.of(window.example).T
+    held = (window.context_from <= first) & (last < window.context_to)
+    shift = context - window.context_from
+    first = np.minimum(first[held], window.context_to - 1)  # as `label` does
+    last = np.maximum(last[held], window.context_from)
+    return np.unique(first) + shift, np.unique(last) + shift
