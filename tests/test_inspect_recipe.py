@@ -18,7 +18,7 @@ FEW = (
     "max_examples=40",
     "backbone.effective_batch_size=16",
     "trainer.per_device_train_batch_size=8",
-)  # windows
+)
 MILLIONS = 303
 
 
@@ -29,7 +29,7 @@ def output(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def printed(output):
-    """What the script prints, in its parts: corpora, leaks, counts, mix, hours."""
+    """The paragraphs that the script prints."""
     overrides = [*FEW, f"paths.output={output}", f"backbone.encoder_millions={MILLIONS}"]
     command = [sys.executable, "scripts/inspect_recipe.py", *overrides]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -47,16 +47,17 @@ def plan(prepared):
     return prepared.make_plan(prepared.config.seed)
 
 
-def read_numbers(text):
-    """The lines of a printed table that end in numbers, by the word before them."""
-    lines = re.findall(r"(stage \d|\S+) +((?:[\d.,]+%? *)+)$", text, flags=re.MULTILINE)
-    return {
-        label: [
-            float(n.rstrip("%").replace(",", "")) / (100 if n.endswith("%") else 1)
-            for n in numbers.split()
-        ]
-        for label, numbers in lines
-    }
+def read_table(printed, title):
+    """The numbers of the printed table of this title, by stage and then by row."""
+    lines = next(part for part in printed if part.startswith(f"| {title} ")).splitlines()
+    (_, *stages), _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
+    numbers = {name: [read_number(cell) for cell in cells] for name, *cells in rows}
+    return pd.DataFrame(numbers, index=stages)
+
+
+def read_number(cell):
+    plain = float(cell.rstrip("%").replace(",", ""))
+    return plain / 100 if cell.endswith("%") else plain
 
 
 def padded_lengths(plan):
@@ -66,46 +67,49 @@ def padded_lengths(plan):
 
 
 def test_each_stage_is_counted(printed, plan):
-    table = read_numbers(printed[2])
+    table = read_table(printed, "plan")
     padded = pd.Series(padded_lengths(plan))
     parts = {f"stage {stage}": plan["stage"] == stage for stage in range(3)}
-    assert set(table) == {*parts, "all"}
+    assert table.index.tolist() == [*parts, "all"]
     for name, mine in (parts | {"all": plan["stage"] >= 0}).items():
-        rows = plan[mine]
-        windows, _, tokens, padding, negatives = table[name]
-        assert windows == len(rows)
-        assert tokens == rows["length"].sum()
-        assert padding == pytest.approx(1 - tokens / padded[mine].sum(), abs=6e-4)
-        assert negatives == pytest.approx((rows["start_token"] < 0).mean(), abs=6e-4)
-    steps = [numbers[1] for numbers in table.values()]
-    assert steps[-1] == sum(steps[:-1]) == math.ceil(len(plan) / 16)
+        rows, line = plan[mine], table.loc[name]
+        assert line["windows"] == len(rows)
+        assert line["tokens"] == rows["length"].sum()
+        assert line["padding"] == pytest.approx(1 - line["tokens"] / padded[mine].sum(), abs=6e-4)
+        assert line["negatives"] == pytest.approx((rows["start_token"] < 0).mean(), abs=6e-4)
+    steps = table["steps"]
+    assert steps["all"] == steps.drop("all").sum() == math.ceil(len(plan) / 16)
 
 
 def test_corpora_and_languages_are_mixed_as_printed(printed, plan, prepared):
-    table = read_numbers(printed[3])
     of_window = [
         prepared.corpora[corpus][int(example)]["language"]
         for corpus, example in zip(plan["corpus"], plan["example"], strict=True)
     ]
     mix = plan.assign(language=of_window)
-    names = {name: mix["corpus"] == name for name in prepared.corpora}
-    names |= {name: mix["language"] == name for name in set(of_window)}
-    assert set(table) == set(names)
-    for name, mine in names.items():
-        shares = [mine[mix["stage"] == stage].mean() for stage in range(3)]
-        assert table[name] == pytest.approx([*shares, mine.mean()], abs=6e-4)
+    for title, column in (("plan", "corpus"), ("language", "language")):
+        table = read_table(printed, title)
+        for name in mix[column].unique():
+            mine = mix[column] == name
+            shares = [mine[mix["stage"] == stage].mean() for stage in range(3)]
+            assert table[name].tolist() == pytest.approx([*shares, mine.mean()], abs=6e-4)
 
 
 def test_hours_follow_from_all_tokens_computed(printed, plan):
     expected = estimate_hours(sum(padded_lengths(plan)), encoder_millions=MILLIONS)
-    line = next(line for line in printed[4].splitlines() if line.startswith("hours: "))
-    hours = dict(part.split() for part in line.removeprefix("hours: ").split(", "))
-    assert {gpu: float(value) for gpu, value in hours.items()} == {
-        gpu: pytest.approx(value, rel=0.06) for gpu, value in expected.items()
-    }
+    sentence = next(part for part in printed if part.startswith("Estimated hours"))
+    for gpu, hours in expected.items():
+        shown = re.search(rf"{re.escape(gpu)} ([\d.e-]+\d)", sentence)[1]
+        assert float(shown) == pytest.approx(hours, rel=0.06)
 
 
-def test_the_picture_lies_where_the_script_says(printed, output):
+def test_every_line_fits_a_terminal(printed):
+    plan = next(i for i, part in enumerate(printed) if part.startswith("| plan"))
+    lines = [line for part in printed[plan:-1] for line in part.splitlines()]
+    assert max(map(len, lines)) < 110
+
+
+def test_the_picture_is_where_the_script_says(printed, output):
     path = Path(printed[-1].strip().rpartition("picture: ")[2])
     assert path.parent == output
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -29,9 +29,8 @@ from chaii.model.backbone import load_model, load_tokenizer
 from chaii.model.collapse_guard import CollapseError
 from chaii.model.collate import PlanDataset
 from chaii.model.trainer import train_model
-from chaii.recipe.pair_template import read_pair_template
 from chaii.recipe.plan import make_plan
-from chaii.recipe.plan_summary import summarise_plan
+from chaii.recipe.plan_summary import format_summary, summarise_plan
 from chaii.recipe.token_store import TokenStore, open_store
 from chaii.run_folder import RunFolder
 
@@ -142,7 +141,20 @@ def _train(
         set_seed(config.seed)
         model = load_model(config.backbone, fold.tokenizer)
         try:
+<<<<<<< HEAD
             history = _train_once(model, plan, fold, run, score=score, restart=len(restarts))
+=======
+            history = train_model(
+                model,
+                PlanDataset(plan, prepared.stores, cutout_config=config.recipe.cutout, seed=seed),
+                backbone=config.backbone,
+                trainer=config.trainer,
+                folder=run.checkpoints,
+                seed=seed,
+                score=judge.score if judge else None,
+                rate_factor=0.5 ** len(restarts),
+            )
+>>>>>>> baf32ac (The plan and its cost as GitHub tables under 110 columns; token stores are checked on opening)
         except CollapseError as collapse:
             if len(restarts) >= config.trainer.restarts:
                 raise
@@ -185,6 +197,7 @@ def _format_plan(plan: pd.DataFrame, config: TrainConfig) -> str:
         batch_size=config.trainer.per_device_train_batch_size,
         effective_batch_size=config.backbone.effective_batch_size,
     )
+<<<<<<< HEAD
     counts = table[["windows", "steps", "tokens", "padding", "negatives"]]
     return str(counts.to_markdown(tablefmt="github", floatfmt=".3f"))
 
@@ -192,3 +205,6 @@ def _format_plan(plan: pd.DataFrame, config: TrainConfig) -> str:
 def _notice(step: str) -> None:
     """Tell what comes next, before the seconds that it takes."""
     print(f"{step} ...", flush=True)
+=======
+    return format_summary(table, title="plan")
+>>>>>>> baf32ac (The plan and its cost as GitHub tables under 110 columns; token stores are checked on opening)

@@ -68,7 +68,7 @@ def test_an_unknown_field_of_the_model_is_named(tiny_backbone, tokenizers):
 
 def test_a_backbone_out_of_reach_says_how_to_go_on():
     backbone = BackboneConfig("far", pretrained="nobody/nothing", learning_rate=1.0)
-    with pytest.raises(FileNotFoundError, match="give the folder's path"):
+    with pytest.raises(FileNotFoundError, match="set the folder's path"):
         load_model(backbone, None)
 
 

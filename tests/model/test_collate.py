@@ -29,7 +29,8 @@ def plan(store):
 
 def test_labels_point_at_the_answer_or_at_cls(plan, store):
     dataset = PlanDataset(plan, {"toy": store})
-    answer = store.tokens_of(store.context[0])[slice(store.answer[0, 0], store.answer[0, 1] + 1)]
+    first, last = store.answers.of(0)[0]
+    answer = store.tokens_of(store.context[0])[first : last + 1]
     positive = 0
     for i, window in enumerate(plan.itertuples()):
         feature = dataset[i]

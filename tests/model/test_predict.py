@@ -12,7 +12,7 @@ from chaii.recipe.windows import finished_input
 @pytest.mark.parametrize("kind", list(TokenizerKind))
 def test_logits_equal_those_of_each_window_alone(kind, make_model, toy_plan, toy_store):
     model, plan, store = make_model(kind).eval(), toy_plan[kind], toy_store[kind]
-    start, end, null = predict_logits(model, plan, store, batch_size=5)
+    start, end, null = predict_logits(model, plan, store, batch_size=5, precision=Precision.fp32)
     place = 0
     for row, window in enumerate(plan.itertuples()):
         ids, types, context = finished_input(store, window)
@@ -45,12 +45,46 @@ def test_long_windows_make_small_batches_on_a_cpu(make_model, toy_plan, toy_stor
     assert sizes[0][0] > 1
 
 
-def test_precision_falls_back_to_what_the_machine_has(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_precision(Precision.auto) is Precision.fp32
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    assert choose_precision(Precision.auto) is Precision.fp16
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    assert choose_precision(Precision.auto) is Precision.bf16
+def test_eight_bits_stay_near_and_leave_the_model_alone(make_model, toy_plan, toy_store):
+    kind = TokenizerKind.unigram
+    model = make_model(kind).eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    exact, coarse = (
+        predict_logits(model, toy_plan[kind], toy_store[kind], batch_size=5, precision=precision)[0]
+        for precision in (Precision.fp32, Precision.int8)
+    )
+    difference = abs(coarse.astype(float) - exact)
+    assert 0 < difference.max() < 0.1 * exact.astype(float).std() + 0.05
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], atol=0, rtol=0)
+
+
+def test_eight_bits_need_a_cpu(make_model, toy_plan, toy_store):
+    kind = TokenizerKind.unigram
+    model, precision = make_model(kind).to("meta"), Precision.int8
+    with pytest.raises(ValueError, match=r"precision=int8.*on meta"):
+        predict_logits(model, toy_plan[kind], toy_store[kind], batch_size=5, precision=precision)
+
+
+NATIVE = {"avx512_bf16": True, "amx_bf16": False}
+PLAIN = {"avx512_bf16": False, "amx_bf16": False}
+
+
+@pytest.mark.parametrize(
+    ("gpu", "capabilities", "expected"),
+    [
+        ("native", PLAIN, Precision.bf16),
+        ("emulated", NATIVE, Precision.fp16),
+        (None, NATIVE, Precision.bf16),
+        (None, PLAIN, Precision.fp32),
+    ],
+)
+def test_auto_is_bf16_only_where_the_hardware_computes_it(gpu, capabilities, expected, monkeypatch):
+    def is_supported(including_emulation=True):
+        return gpu == "native" or (gpu == "emulated" and including_emulation)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert choose_precision(Precision.auto) is expected
     assert choose_precision(Precision.fp32) is Precision.fp32

@@ -97,7 +97,7 @@ def test_hours_grow_with_tokens_and_parameters():
     one = estimate_hours(10**9, encoder_millions=100)
     two = estimate_hours(2 * 10**9, encoder_millions=300)
     assert {gpu: pytest.approx(6 * hours) for gpu, hours in one.items()} == two
-    assert one["h100"] < one["a100"] < one["t4_fp16"]
+    assert list(one.values()) == sorted(one.values(), reverse=True)  # the slowest GPU first
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])

@@ -87,9 +87,10 @@ def one_answer_a_row(examples):
 
 def find_characters(store):
     """Half-open characters of every example's answer tokens, ``(examples, 2)``."""
-    assert (store.answer >= 0).all()
-    assert (store.answer[:, 1] < store.context_lengths()).all()
-    first, last = (store.text_start[store.context] + store.answer.T).reshape(2, -1)
+    tokens = store.answers.tokens  # each example has one answer
+    assert (tokens >= 0).all()
+    assert (tokens[:, 1] < store.context_lengths()).all()
+    first, last = store.text_start[store.context] + tokens.T
     return np.stack([store.offsets[first, 0], store.offsets[last, 1]], axis=1)
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -35,9 +37,7 @@ def test_no_text_is_ever_cut(tokenizers, make_examples, tmp_path):
 def test_a_warm_store_does_not_tokenise(tokenizers, make_examples, tmp_path, monkeypatch):
     examples = make_examples([("क्या?", "गंगा नदी है।", "नदी", 5)])
     cold = open_store(examples, tokenizers["unigram"], tmp_path)
-    monkeypatch.setattr(
-        "chaii.recipe.token_store._write_store", lambda *_: pytest.fail("tokenised")
-    )
+    monkeypatch.setattr("chaii.recipe.token_store._batches", lambda _: pytest.fail("tokenised"))
     warm = open_store(examples, tokenizers["unigram"], tmp_path)
     np.testing.assert_array_equal(cold.input_ids, warm.input_ids)
 
@@ -60,8 +60,71 @@ def test_a_killed_writer_leaves_no_store(tokenizers, make_examples, tmp_path, mo
         patch.setattr("chaii.recipe.token_store._batches", killed)
         with pytest.raises(KeyboardInterrupt):
             open_store(examples, tokenizers["unigram"], tmp_path)
-    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+    assert not list(tmp_path.rglob("*.bin"))
     assert len(open_store(examples, tokenizers["unigram"], tmp_path)) == 1
+
+
+class FullDisk:
+    """A file on a disk that is full for one write and has room again after it."""
+
+    def __init__(self, file):
+        self.file, self.writes = file, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def write(self, content):
+        self.writes += 1
+        if self.writes == 2:
+            raise OSError(28, "No space left on device")
+        return self.file.write(content)
+
+
+@pytest.mark.parametrize("name", ["input_ids.bin", "offsets.bin"])
+def test_a_disk_that_is_full_for_a_moment_leaves_no_store(
+    name, tokenizers, make_examples, tmp_path, monkeypatch
+):
+    examples = make_examples([("क्या?", f"गंगा नदी {i} है।", "नदी", 5) for i in range(5)])
+    opened = Path.open
+
+    def fill(path, *args, **kwargs):
+        file = opened(path, *args, **kwargs)
+        return FullDisk(file) if path.name == name else file
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", fill)
+        with pytest.raises(OSError, match="No space left"):
+            open_store(examples, tokenizers["unigram"], tmp_path)
+    assert not list(tmp_path.rglob("*.bin"))
+    store = open_store(examples, tokenizers["unigram"], tmp_path)
+    assert (store.input_ids != 0).all()
+
+
+DAMAGES = {
+    "gone": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-8]),
+    "too long": lambda path: path.write_bytes(path.read_bytes() + bytes(8)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("name", ["input_ids", "offsets", "text_start"])
+def test_a_damaged_store_is_made_again_and_said_so(
+    name, damage, tokenizers, make_examples, tmp_path, capsys
+):
+    examples = make_examples([("क्या?", f"गंगा नदी {i} है।", "नदी", 5) for i in range(5)])
+    before = open_store(examples, tokenizers["unigram"], tmp_path)
+    before = {field: np.array(getattr(before, field)) for field in ("input_ids", "offsets")}
+    assert "damaged" not in capsys.readouterr().out
+    damage(next(tmp_path.rglob(f"{name}.bin")))
+    after = open_store(examples, tokenizers["unigram"], tmp_path)
+    assert "damaged; its texts are tokenised again" in capsys.readouterr().out
+    for field, array in before.items():
+        np.testing.assert_array_equal(getattr(after, field), array)
 
 
 def test_truncation_does_not_change_the_fingerprint(tokenizers):

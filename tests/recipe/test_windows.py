@@ -150,7 +150,7 @@ def test_cropped_windows_hold_the_answer_at_a_uniform_place(store):
     one = slide(store, max_length=384, doc_stride=128, rows=[0])
     many = one.iloc[np.zeros(4000, int)]
     moved = crop(many, store, generator=np.random.default_rng(0))
-    first, last = store.answer[0]
+    first, last = store.answers.of(0)[0]
     width = many["context_to"].iloc[0]
     places = min(first, width - 1) - max(0, last - width + 1) + 1
     assert (moved["start_token"] >= 0).all()

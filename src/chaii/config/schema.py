@@ -29,7 +29,7 @@ class OnLeak(Enum):
 class Precision(Enum):
     """Number format of the forward and backward pass."""
 
-    auto = "auto"  # bf16 where the GPU has it, else fp16 on a GPU, fp32 on a CPU
+    auto = "auto"  # bf16 where the hardware computes it natively; else fp16 on a GPU, fp32 on a CPU
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"

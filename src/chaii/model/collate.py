@@ -56,7 +56,8 @@ class PlanDataset(Dataset[Feature]):
         corpora = plan["corpus"].cat
         self._corpus = corpora.codes.to_numpy()
         self._stores = [stores[name] for name in corpora.categories]
-        self._special_ids = np.array(self._stores[0].template.special_token_ids)[:, None]
+        self.template = self._stores[0].template  # one tokenizer made all stores
+        self._special_ids = np.array(self.template.special_token_ids)[:, None]
         self._cutout = cutout_config or CutoutConfig()
         self._seed = seed
 

@@ -16,7 +16,6 @@ from chaii.model.collapse_guard import CollapseGuard, RateScale, drop_checkpoint
 from chaii.model.collate import Batch, PlanDataset, collate
 from chaii.model.loss import span_loss
 from chaii.model.predict import choose_precision, padding_step
-from chaii.recipe.pair_template import PairTemplate
 
 Score = Callable[[PreTrainedModel], dict[str, float]]
 
@@ -25,7 +24,6 @@ def train_model(
     model: PreTrainedModel,
     dataset: PlanDataset,
     *,
-    template: PairTemplate,
     backbone: BackboneConfig,
     trainer: TrainerConfig,
     folder: Path,
@@ -54,7 +52,9 @@ def train_model(
         args=arguments,
         train_dataset=dataset,
         eval_dataset=[],  # `score` has its own rows
-        data_collator=partial(collate, template=template, pad_to_multiple_of=padding_step()),
+        data_collator=partial(
+            collate, template=dataset.template, pad_to_multiple_of=padding_step()
+        ),
         score=score,
     )
     loop.remove_callback(ProgressCallback)

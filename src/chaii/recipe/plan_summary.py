@@ -108,18 +108,24 @@ def summarise_languages(plan: pd.DataFrame, languages: Mapping[str, Sequence[str
 
 
 def format_summary(summary: pd.DataFrame, *, title: str) -> str:
-    """Format what `summarise_plan` or `summarise_languages` returned: one column per stage.
+    """Format what `summarise_plan` or `summarise_languages` returned, with a column per stage.
 
-    >>> format_summary(pd.DataFrame({"windows": [1200], "padding": [0.5]}, ["all"]), title="plan")
-    '| plan    |   all |\\n|---------|-------|\\n| windows | 1,200 |\\n| padding | 50.0% |'
+    >>> summary = pd.DataFrame({"windows": [1200], "padding": [0.5]}, ["all"])
+    >>> print(format_summary(summary, title="plan"))
+    | plan    |   all |
+    |---------|-------|
+    | windows | 1,200 |
+    | padding | 50.0% |
     """
-    cells = {
-        name: [f"{v:,.0f}" if name in _COUNTS else f"{v:.1%}" for v in column.fillna(0)]
-        for name, column in summary.items()
+    columns = {title: list(summary.columns)} | {
+        stage: [f"{v:,.0f}" if name in _COUNTS else f"{v:.1%}" for name, v in row.items()]
+        for stage, row in summary.fillna(0).iterrows()
     }
-    table = pd.DataFrame(cells, index=summary.index).T.rename_axis(title)
-    align = ["left"] + ["right"] * len(summary)
-    return str(table.to_markdown(tablefmt="github", disable_numparse=True, colalign=align))
+    align = ["left", *["right"] * len(summary)]
+    table = pd.DataFrame(columns)
+    return str(
+        table.to_markdown(index=False, tablefmt="github", disable_numparse=True, colalign=align)
+    )
 
 
 def _by_stage(plan: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -150,10 +156,10 @@ def estimate_hours(tokens: float, *, encoder_millions: float) -> dict[str, float
 def format_hours(tokens: float, *, encoder_millions: float | None) -> str:
     """Write the hours of `estimate_hours` as a sentence, with their source."""
     if encoder_millions is None:
-        return "hours of training: set backbone.encoder_millions to estimate them"
+        return "Set backbone.encoder_millions to estimate the hours of training."
     hours = estimate_hours(tokens, encoder_millions=encoder_millions)
-    shown = ", ".join(f"{value:.2g} on {gpu}" for gpu, value in hours.items())
+    shown = ", ".join(f"{gpu} {value:.2g}" for gpu, value in hours.items())
     return (
-        f"Estimated hours of training: {shown}.\n"
-        "The RTX 3090's rate is the winner's; the others are 40 % of the vendors' peak rates."
+        "Estimated hours of training, by the winner's rate (RTX 3090) or 40 % of the vendors' peak:\n"
+        + shown
     )
