@@ -141,20 +141,7 @@ def _train(
         set_seed(config.seed)
         model = load_model(config.backbone, fold.tokenizer)
         try:
-<<<<<<< HEAD
             history = _train_once(model, plan, fold, run, score=score, restart=len(restarts))
-=======
-            history = train_model(
-                model,
-                PlanDataset(plan, prepared.stores, cutout_config=config.recipe.cutout, seed=seed),
-                backbone=config.backbone,
-                trainer=config.trainer,
-                folder=run.checkpoints,
-                seed=seed,
-                score=judge.score if judge else None,
-                rate_factor=0.5 ** len(restarts),
-            )
->>>>>>> baf32ac (The plan and its cost as GitHub tables under 110 columns; token stores are checked on opening)
         except CollapseError as collapse:
             if len(restarts) >= config.trainer.restarts:
                 raise
@@ -180,7 +167,6 @@ def _train_once(
     return train_model(
         model,
         PlanDataset(plan, fold.stores, cutout_config=config.recipe.cutout, seed=seed),
-        template=read_pair_template(fold.tokenizer),
         backbone=config.backbone,
         trainer=config.trainer,
         folder=run.checkpoints,
@@ -197,14 +183,9 @@ def _format_plan(plan: pd.DataFrame, config: TrainConfig) -> str:
         batch_size=config.trainer.per_device_train_batch_size,
         effective_batch_size=config.backbone.effective_batch_size,
     )
-<<<<<<< HEAD
-    counts = table[["windows", "steps", "tokens", "padding", "negatives"]]
-    return str(counts.to_markdown(tablefmt="github", floatfmt=".3f"))
+    return format_summary(table, title="plan")
 
 
 def _notice(step: str) -> None:
     """Tell what comes next, before the seconds that it takes."""
     print(f"{step} ...", flush=True)
-=======
-    return format_summary(table, title="plan")
->>>>>>> baf32ac (The plan and its cost as GitHub tables under 110 columns; token stores are checked on opening)

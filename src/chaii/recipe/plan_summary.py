@@ -159,7 +159,5 @@ def format_hours(tokens: float, *, encoder_millions: float | None) -> str:
         return "Set backbone.encoder_millions to estimate the hours of training."
     hours = estimate_hours(tokens, encoder_millions=encoder_millions)
     shown = ", ".join(f"{gpu} {value:.2g}" for gpu, value in hours.items())
-    return (
-        "Estimated hours of training, by the winner's rate (RTX 3090) or 40 % of the vendors' peak:\n"
-        + shown
-    )
+    source = "by the winner's rate (RTX 3090) or 40 % of the vendors' peak rates"
+    return f"Estimated hours of training, {source}:\n{shown}"
