@@ -26,9 +26,9 @@ def test_an_old_key_has_a_new_name_that_is_a_setting(old, settings):
 
 def test_every_old_key_of_a_file_is_listed():
     old = {"trainer": {"batch_size": 8}, "recipe": {"stages": [{"ingredients": []}]}}
-    assert list(list_renamed(old)) == [
+    assert list_renamed(old) == [
         "trainer.batch_size is now trainer.per_device_train_batch_size",
-        "recipe.stages.0.ingredients is now recipe.stages.0.sources",
+        "recipe.stages[0].ingredients is now recipe.stages.0.sources",
     ]
 
 

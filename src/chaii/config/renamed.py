@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
+
+from chaii.config.settings import flatten_settings
 
 RENAMED = {  # a pattern of the old key, and what takes its place; applied in this order
     r"backbone.windows_per_step": "backbone.effective_batch_size",
@@ -27,6 +28,7 @@ RENAMED = {  # a pattern of the old key, and what takes its place; applied in th
     r"folds.count": "folds.num_folds",
     r"blend": "ensemble",
     r"budget": "time_budget",
+    r"method.voice": "method.group",
 }
 
 
@@ -50,11 +52,7 @@ def find_renamed(key: str) -> str | None:
     return renamed if renamed != old_key else None
 
 
-def list_renamed(config: Any, *, inside: str = "") -> Iterator[str]:
+def list_renamed(config: Any) -> list[str]:
     """Tell ``old is now new`` for every setting of a plain configuration that has a new name."""
-    for name, value in config.items() if isinstance(config, dict) else enumerate(config):
-        key = f"{inside}{name}"
-        if isinstance(value, dict | list) and value:
-            yield from list_renamed(value, inside=f"{key}.")
-        elif new := find_renamed(key):
-            yield f"{key} is now {new}"
+    keys = flatten_settings(config)
+    return [f"{key} is now {new}" for key in keys if (new := find_renamed(key))]
