@@ -110,9 +110,8 @@ def _to_object(config: DictConfig, schema: type[_Schema]) -> _Schema:
 
 
 def _check_numbers(config: TrainConfig | EnsembleConfig) -> Iterator[str]:
-    for key, value in flatten_settings(
-        OmegaConf.to_container(OmegaConf.structured(config))
-    ).items():
+    plain = OmegaConf.to_container(OmegaConf.structured(config))
+    for key, value in flatten_settings(plain).items():
         name = re.sub(r"\[\d+\]", "", key)
         group, _, leaf = name.rpartition(".")
         named = f"{group.rpartition('.')[0]}.{leaf}"  # as corpora.<name>.max_examples
@@ -124,8 +123,8 @@ def _check_numbers(config: TrainConfig | EnsembleConfig) -> Iterator[str]:
 def _check_training(train: TrainConfig) -> Iterator[str]:
     yield from _check_name("name", train.name)
     folds, known = train.folds, ", ".join(train.corpora)
-    if train.fold != "all" and train.fold not in map(str, range(folds.num_folds)):
-        yield f"fold={train.fold}: must be 0 to {folds.num_folds - 1}, or all"
+    if train.fold not in ("all", *map(str, range(folds.num_folds))):
+        yield f"fold={train.fold}: must be all, or below folds.num_folds={folds.num_folds}"
     for corpus in folds.validation_corpora:
         if corpus not in train.corpora:
             yield f"folds.validation_corpora: unknown corpus {corpus!r} (corpora holds {known})"
@@ -184,5 +183,5 @@ def _check_members(config: EnsembleConfig) -> Iterator[str]:
 
 def _check_name(key: str, name: str) -> Iterator[str]:
     """A name is that of a folder or file: it may not lead out of where it belongs."""
-    if PurePath(name).name != name or name.startswith(".") or "\\" in name:
+    if not name or PurePath(name).name != name or name.startswith(".") or "\\" in name:
         yield f"{key}={name}: must be a plain name, without slashes and not beginning with a dot"
