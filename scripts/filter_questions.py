@@ -1,6 +1,6 @@
 """Keep the rows of a corpus most like another: ``python scripts/filter_questions.py``.
 
-Writes the file that the corpus names as keep_ids, and a report beside it. As shipped it picks as
+Writes the file that the corpus names as keep_ids, and a report beside it. By default it chooses as
 many rows of Natural Questions as the winner kept, those most like TyDi's English questions.
 """
 
@@ -22,8 +22,8 @@ def main() -> None:
     """Read two corpora, compare their questions, write the ids and the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("overrides", nargs="*", help="settings: paths=kaggle")
-    parser.add_argument("--corpus", default="natural_questions", help="whose rows are chosen")
-    parser.add_argument("--like", default="tydi_goldp_english", help="what they should be like")
+    parser.add_argument("--corpus", default="natural_questions", help="the corpus to filter")
+    parser.add_argument("--like", default="tydi_goldp_english", help="the corpus to compare with")
     parser.add_argument("--keep", type=float, default=10_700, help="a share, or a number of rows")
     parser.add_argument("--seed", type=int, default=2021)
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What ``labels: evidence`` would change: ``python scripts/inspect_labels.py chaii``."""
+"""Show the changes of ``labels: evidence``: ``python scripts/inspect_labels.py chaii``."""
 
 import argparse
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The catalogue: every shipped corpus is told of, and the script that fetches it behaves."""
+"""The catalogue describes every shipped corpus, and the script fetches it."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def test_what_a_shipped_corpus_downloads_is_what_it_reads(name):
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_a_shipped_corpus_says_what_it_is(name):
+def test_a_shipped_corpus_is_described(name):
     assert all((CATALOGUE[name].description, CATALOGUE[name].homepage, CATALOGUE[name].licence))
 
 

@@ -70,7 +70,7 @@ def test_a_download_that_the_path_does_not_match_is_an_error(server, lock, tmp_p
 
 
 @pytest.mark.parametrize("gone", ["http://127.0.0.1:9/a.json", "http://nowhere.invalid/a.json"])
-def test_without_a_network_one_line_tells_how_to_place_the_file(gone, lock, tmp_path):
+def test_without_a_network_one_line_explains_how_to_place_the_file(gone, lock, tmp_path):
     corpus = CorpusConfig(SQUAD, f"{tmp_path}/in/*.json", download=[gone])
     with pytest.raises(DownloadError) as caught:
         list(download_corpus("toy", corpus, lock))
@@ -107,7 +107,7 @@ def test_kaggle_files_come_by_its_own_command(lock, tmp_path, monkeypatch, make_
     assert list(json.loads(lock.path.read_text())) == ["raw/contest.zip"]
 
 
-def test_without_the_kaggle_command_one_line_says_so(lock, tmp_path, monkeypatch):
+def test_without_the_kaggle_command_is_one_error(lock, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     corpus = CorpusConfig(CorpusFormat.chaii_csv, f"{tmp_path}/*.csv", download=["kaggle:contest"])
     with pytest.raises(DownloadError, match="chaii: no `kaggle` command"):

@@ -114,7 +114,7 @@ def test_grouped_rows_are_linked_through_others():
         assert folds[0] == folds[4] == folds[8]
 
 
-def test_grouped_titles_match_with_blanks_or_underscores():
+def test_grouped_titles_match_with_spaces_or_underscores():
     rows = [make_row(number) for number in range(9)]
     rows[2]["article"], rows[7]["article"] = "Super Bowl 50", "Super_Bowl_50"
     for seed in range(10):

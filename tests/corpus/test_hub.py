@@ -98,7 +98,7 @@ LANGUAGES = {
 
 
 @pytest.mark.parametrize(("setting", "row", "language"), LANGUAGES.values(), ids=LANGUAGES)
-def test_the_language_is_told_by(tmp_path, setting, row, language):
+def test_the_language_comes_from(tmp_path, setting, row, language):
     examples, _ = read(write(tmp_path / "d", row), language=setting)
     assert examples["language"][:] == [language]
 
@@ -194,7 +194,7 @@ def test_natural_questions_are_read_as_from_their_files(tmp_path):
     }
 
 
-def test_an_unreachable_hub_says_how_to_place_the_files():
+def test_an_unreachable_hub_explains_how_to_place_the_files():
     settings = HubConfig(subset="xquad.hi", split="validation")
     corpus = CorpusConfig(CorpusFormat.hub, "google/xquad", language="hindi", hub=settings)
     with pytest.raises(CorpusError) as error:

@@ -37,7 +37,7 @@ def read_starts(corpus, **options):
     ("labels", "starts"),
     [("first", [0]), ("evidence", [30]), ("all", [0, 30, 46])],
 )
-def test_labels_say_which_occurrences_are_trained_on(corpus, labels, starts):
+def test_labels_set_which_occurrences_are_trained_on(corpus, labels, starts):
     examples, _ = read_corpus("toy", replace(corpus, labels=Labels[labels]))
     assert examples["answer_start"][:] == [starts, [13]]
     assert examples["answer_text"][:] == [["Pune"] * len(starts), ["Ravi"]]

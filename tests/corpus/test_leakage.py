@@ -1,4 +1,4 @@
-"""Leaks: what is found, what is not, and what becomes of it."""
+"""Leaks: which pairs are found, and which rows they name."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def find(make_examples):
     return run
 
 
-def test_case_blanks_and_compatible_letters_do_not_count(find):
+def test_case_whitespace_and_compatible_letters_do_not_count(find):
     other = RIVER.upper().replace(" ", " \n ").replace("G", "Ｇ")
     leaks = find([("A?", other, "THE", 0)], [("B?", RIVER, "The", 0)])
     assert leaks[["kind", "match", "similarity", "drop"]].to_numpy().tolist() == [
@@ -168,7 +168,7 @@ def test_every_changed_xquad_context_is_found_among_squad_and_nothing_else(
     assert context_pairs(leaks) == {(name, name) for name in xquad["id"]}
 
 
-def test_every_xquad_context_is_found_as_it_stands(read, passages):
+def test_every_xquad_context_is_found_unchanged(read, passages):
     xquad = first_rows(read("xquad/xquad.en.json", "english"))
     planted = with_contexts(xquad, xquad["context"])
     leaks = find_leaks(concatenate_datasets([passages, planted]), xquad).query("kind == 'context'")

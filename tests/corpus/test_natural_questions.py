@@ -1,4 +1,4 @@
-"""Natural Questions: tags vanish, and every short answer is found in what is left."""
+"""Natural Questions: tags are removed, and every short answer is found in the rest."""
 
 import gzip
 import json
@@ -66,8 +66,8 @@ PLACES = {  # (document, span): (context, answers, starts)
     "everything": (("<P> a <B> b </P>", (0, 5)), ("a b", ["a b"], [0])),
     "attributes": (('<Th_colspan="2"> a </Th>', (1, 2)), ("a", ["a"], [0])),
     "angles in text": (("<P> x < y > z <3 </P>", (2, 5)), ("x < y > z <3", ["< y >"], [2])),
-    "blanks in a row": (("a  b   c", (2, 6)), ("a b c", ["b c"], [2])),
-    "blank of another kind": (("a\u00a0b \u180e c", (2, 3)), ("a\u00a0b \u180e c", ["c"], [6])),
+    "spaces in a row": (("a  b   c", (2, 6)), ("a b c", ["b c"], [2])),
+    "other whitespace": (("a\u00a0b \u180e c", (2, 3)), ("a\u00a0b \u180e c", ["c"], [6])),
     "other scripts": (("<P> नदी 😀 é </P>", (2, 4)), ("नदी 😀 é", ["😀 é"], [4])),
 }
 
@@ -169,7 +169,7 @@ def test_only_rows_of_the_filter_are_read(tmp_path):
     assert read(tmp_path / "f", *records, keep_ids=keep_ids)[0]["id"][:] == ["1", "3"]
 
 
-def test_a_missing_filter_says_what_writes_it(tmp_path):
+def test_the_error_of_a_missing_filter_names_its_script(tmp_path):
     record = make_record("a", annotate((0, 1)))
     with pytest.raises(ValueError, match=r"none\.tsv: no such file; .*filter_questions"):
         read(tmp_path / "f", record, keep_ids=str(tmp_path / "none.tsv"))

@@ -1,4 +1,4 @@
-"""The question filter: it finds what is alike, and only that."""
+"""The question filter finds the questions that are alike, and only these."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_case_and_punctuation_do_not_count():
     assert similarity.auc <= 0.5
 
 
-def test_a_candidate_is_not_judged_by_a_model_that_saw_it():
+def test_a_candidate_is_not_scored_by_a_model_that_saw_it():
     rng = np.random.default_rng(0)
     words = [" ".join(rng.permutation(list("abcdefghijklmnopqrst"))) for _ in range(200)]
     doubled = [*words[100:], *words[100:]]  # a twin in another fold would give them away
@@ -53,11 +53,11 @@ def test_equal_texts_score_the_same():
     assert np.array_equal(similarity.scores[: len(WHY)], similarity.scores[len(WHY) :])
 
 
-def test_tydi_is_told_from_squad(real_questions):
+def test_tydi_differs_from_squad(real_questions):
     assert compare_questions(*real_questions, seed=0).auc > 0.9
 
 
-def test_nothing_is_told_from_itself(real_questions):
+def test_nothing_differs_from_itself(real_questions):
     pooled = [question for side in real_questions for question in side]
     shuffled = [pooled[i] for i in np.random.default_rng(1).permutation(len(pooled))]
     auc = compare_questions(shuffled[:1500], shuffled[1500:], seed=0).auc
@@ -75,7 +75,7 @@ def test_nothing_kept_is_refused(keep):
         count_kept(10, keep)
 
 
-def test_the_report_tells_share_and_both_ends():
+def test_the_report_shows_the_share_and_both_ends():
     similarity = compare_questions(WHEN, [*WHY, *WHY], seed=0)
     report = format_similarity([*WHY, *WHY], similarity, 8)
     assert "8 of 32 questions kept (25.0%)" in report

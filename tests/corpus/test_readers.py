@@ -88,7 +88,7 @@ def test_csv_without_answer_columns_has_no_answers_and_keeps_every_id(tmp_path):
     assert report.languages["tamil"].noted == {"empty question": 1, "empty context": 1}
 
 
-def test_csv_blank_lines_are_no_rows(tmp_path):
+def test_csv_empty_lines_are_no_rows(tmp_path):
     path = tmp_path / "f"
     path.write_text("id,context,question,language\n\na,abc,q?,hindi\n\n")
     assert len(read(path, CSV)[0]) == 1
@@ -210,7 +210,7 @@ HEAD = b"id,context,question,answer_text,answer_start,language\n"
 GOOD = b"a,abc,q?,b,1,hindi\n"
 CSV_FAULTS = {
     "empty file": (b"", "row 1: the file is empty"),
-    "blank file": (b"\n", "row 1: no column"),
+    "whitespace alone": (b"\n", "row 1: no column"),
     "byte order mark": (b"\xef\xbb\xbf" + HEAD + GOOD, "row 1: UTF-8 byte order"),
     "only a header": (HEAD, "row 1: the file holds no question"),
     "missing column": (b"id,context,language\n", r"row 1: no column \['question'\]; the header"),
@@ -264,7 +264,7 @@ JSON_FAULTS = {
     "context null": (nest(ask(), context=None), r", .*paragraphs\[0\]: context must be str"),
     "qas an object": (nest(ask(), qas={}), ", .* qas must be list, not dict"),
     "id a number": (nest({"id": 1}), QAS + ": id must be str, not int"),
-    "id blank": (nest(ask(" ")), QAS + ": id is empty"),
+    "id of whitespace": (nest(ask(" ")), QAS + ": id is empty"),
     "no answers": (nest({"id": "a", "question": "q"}), QAS + ": no key 'answers'"),
     "answer a string": (nest({"id": "a", "answers": ["b"]}), QAS + r"\.answers\[0\]: str where"),
     "start text": (

@@ -253,7 +253,7 @@ def test_a_limit_below_the_damage_meets_none(tmp_path):
     assert len(read(path, max_examples=5)[0]) == 5
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b"")], ids=["none", "blank", "gz"])
+@pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b"")], ids=["none", "lines", "gz"])
 def test_an_empty_file_is_refused(tmp_path, content):
     with pytest.raises(CorpusError, match=r"f, row 1: the file (is empty|holds no question)"):
         read(tmp_path / "f", content)

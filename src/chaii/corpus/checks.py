@@ -122,7 +122,7 @@ class Tally:
     """
 
     def __init__(self, corpus: str, languages: Collection[str] = ()) -> None:
-        self.languages: set[str] = set()  # every language that `wants` was asked for
+        self.languages: set[str] = set()  # every argument of `wants`
         self._corpus = corpus
         self._wanted = languages
         self._reports: dict[str, LanguageReport] = defaultdict(LanguageReport)

@@ -1,4 +1,4 @@
-"""Fetch corpora from where they are published to where `conf/corpora` looks for them."""
+"""Fetch corpora from where they are published to where `conf/corpora` expects them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from urllib.error import HTTPError
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.corpus.fetch import DownloadError, Lock, fetch_file
+from chaii.corpus.files import CorpusError
+from chaii.files import write_whole
 
 _BY_HAND = "placed by hand, not checked"
 _HUB = re.compile(
@@ -20,32 +21,45 @@ _HUB = re.compile(
 
 
 def download_corpus(name: str, corpus: CorpusConfig, lock: Lock) -> Iterator[tuple[Path, str]]:
-    """Fetch what `corpus.download` lists; yields each file or folder and how it came there.
+    """Fetch the addresses of `corpus.download`; yield each file or folder and how it came there.
 
     An address is a file (``https://…``; a zip file is unpacked), files of a Hub dataset
     (``hf://datasets/<owner>/<name>[@<revision>]/<path or pattern>``) or all files of a Kaggle
     competition (``kaggle:<name>``). They go to the folder that `corpus.path` begins with. A corpus
-    whose files were placed there by hand is left alone; one of format hub that lists nothing is
-    fetched by its reader into the cache of `datasets`, where `hub.revision` alone vouches for it.
+    whose files were placed there by hand is left alone; one of format hub without addresses is
+    fetched by its reader into the cache of `datasets`, where `hub.revision` alone pins it.
 
     Raises:
         DownloadError: no network, no access, a content other than the recorded one, or files
             that `corpus.path` does not match.
     """
+    folder = find_folder(corpus)
     try:
         if corpus.format is CorpusFormat.hub and not corpus.download:
-            yield from _cache_hub(name, corpus)
+            from chaii.corpus.hub import find_hub_files  # `datasets` takes a second to import
+
+            files = find_hub_files(name, corpus)
+            yield from ((file, "in the cache of datasets") for file in files)
         elif not any(map(lock.holds, corpus.download)) and match_files(corpus):
             yield from ((file, _BY_HAND) for file in match_files(corpus))
         else:
             for address in corpus.download:
-                yield _fetch(address, find_folder(corpus), lock)
+                if address.startswith("kaggle:"):
+                    yield folder, fetch_kaggle(address, folder, lock)
+                elif address.startswith("hf:"):
+                    yield folder, fetch_hub(address, folder, lock)
+                else:
+                    path = folder / PurePosixPath(address).name
+                    yield path, fetch_file(address, path, lock)
+                    if path.suffix == ".zip":
+                        unpack_zip(path, folder)
             if corpus.download and not match_files(corpus):
                 raise DownloadError(f"nothing of the download matches path '{corpus.path}'")
-    except DownloadError as error:
-        raise DownloadError(f"{name}: {error}") from error
+    except (CorpusError, DownloadError) as error:
+        raise DownloadError(f"{name}: {str(error).removeprefix(f'corpus {name}: ')}") from error
     except OSError as error:
-        raise DownloadError(f"{name}: {_explain(error)}; {advise(corpus)}") from error
+        why = str(error).partition("\n")[0]
+        raise DownloadError(f"{name}: {why}; {advise(corpus)}") from error
 
 
 def advise(corpus: CorpusConfig) -> str:
@@ -56,7 +70,7 @@ def advise(corpus: CorpusConfig) -> str:
 
 
 def find_folder(corpus: CorpusConfig) -> Path:
-    """Where a corpus belongs: the folder above the first part of its path that holds a wildcard.
+    """Where a corpus belongs: the folder above the first part of its path with a wildcard.
 
     >>> find_folder(CorpusConfig(path="data/raw/MLQA_V1/*/*-hi.json")).as_posix()
     'data/raw/MLQA_V1'
@@ -67,62 +81,50 @@ def find_folder(corpus: CorpusConfig) -> Path:
 
 
 def match_files(corpus: CorpusConfig) -> list[Path]:
-    """What lies now where the corpus belongs."""
+    """The files that are now where the corpus belongs."""
     folder = find_folder(corpus)
     return sorted(folder.glob(Path(_pattern_of(corpus)).relative_to(folder).as_posix()))
 
 
 def unpack_zip(archive: Path, folder: Path) -> None:
-    """Unpack what is not there yet; a top folder named as `folder` is `folder` itself.
+    """Unpack the members that are not there yet; a top folder named as `folder` is `folder` itself.
+
+    Folders and the files that macOS adds are left out.
 
     Raises:
-        DownloadError: no zip file, or a member that would lie outside the folder.
+        DownloadError: no zip file, or a member that would be outside the folder.
     """
     try:
         with zipfile.ZipFile(archive) as file:
-            places = {member: _place(member, archive, folder) for member in file.infolist()}
-            for member, target in places.items():
-                if target is not None:
-                    _unpack_member(file, member, target)
+            targets = {}
+            for member in file.infolist():
+                place = PurePosixPath(member.filename.replace("\\", "/"))
+                if place.is_absolute() or ".." in place.parts or ":" in member.filename:
+                    rule = f"member '{member.filename}' would leave the folder"
+                    raise DownloadError(f"{archive}: {rule}")
+                inside = place.parts[1:] if place.parts[:1] == (folder.name,) else place.parts
+                if not member.is_dir() and inside and place.parts[0] != "__MACOSX":
+                    targets[member] = folder.joinpath(*inside)
+            for member, target in targets.items():
+                if target.is_file() and target.stat().st_size == member.file_size:
+                    continue
+                with (
+                    file.open(member) as source,  # a link becomes a file with its text
+                    write_whole(target) as building,
+                    building.open("wb") as sink,
+                ):
+                    shutil.copyfileobj(source, sink)
     except zipfile.BadZipFile as error:
         raise DownloadError(f"{archive}: {error}; delete it to fetch it again") from error
 
 
-def _place(member: zipfile.ZipInfo, archive: Path, folder: Path) -> Path | None:
-    """Where a member goes; None for folders and the litter of a Mac."""
-    place = PurePosixPath(member.filename.replace("\\", "/"))
-    if place.is_absolute() or ".." in place.parts or ":" in member.filename:
-        raise DownloadError(f"{archive}: member '{member.filename}' would leave the folder")
-    inside = place.parts[1:] if place.parts[:1] == (folder.name,) else place.parts
-    if member.is_dir() or not inside or place.parts[0] == "__MACOSX":
-        return None
-    return folder.joinpath(*inside)
+def fetch_kaggle(address: str, folder: Path, lock: Lock) -> str:
+    """Fetch a competition by Kaggle's own command, which knows the account; return what was done.
 
-
-def _unpack_member(file: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    if target.is_file() and target.stat().st_size == member.file_size:
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    building = target.with_name(target.name + ".part")
-    with file.open(member) as source, building.open("wb") as sink:
-        shutil.copyfileobj(source, sink)  # a link becomes a file with its text, never followed
-    building.replace(target)
-
-
-def _fetch(address: str, folder: Path, lock: Lock) -> tuple[Path, str]:
-    if address.startswith("kaggle:"):
-        return folder, _fetch_kaggle(address, folder, lock)
-    if address.startswith("hf:"):
-        return folder, _fetch_hub(address, folder, lock)
-    path = folder / PurePosixPath(address).name
-    done = fetch_file(address, path, lock)
-    if path.suffix == ".zip":
-        unpack_zip(path, folder)
-    return path, done
-
-
-def _fetch_kaggle(address: str, folder: Path, lock: Lock) -> str:
-    """Kaggle's own command knows the account and shows progress."""
+    Raises:
+        DownloadError: the archive is not the recorded one, or no zip file.
+        OSError: there is no such command, or it failed.
+    """
     competition = address.removeprefix("kaggle:")
     archive = folder / f"{competition}.zip"
     done = "there already" if archive.is_file() else "downloaded"
@@ -138,8 +140,13 @@ def _fetch_kaggle(address: str, folder: Path, lock: Lock) -> str:
     return done
 
 
-def _fetch_hub(address: str, folder: Path, lock: Lock) -> str:
-    """The Hub's own client resumes, shows progress and keeps what is there."""
+def fetch_hub(address: str, folder: Path, lock: Lock) -> str:
+    """Fetch files by the Hub's own client, which resumes and keeps existing ones.
+
+    Raises:
+        DownloadError: the address is malformed, or a file is not the recorded one.
+        OSError: they cannot be fetched.
+    """
     from huggingface_hub import snapshot_download
 
     parts = _HUB.fullmatch(address)
@@ -157,21 +164,5 @@ def _fetch_hub(address: str, folder: Path, lock: Lock) -> str:
     return "downloaded, or there already"
 
 
-def _cache_hub(name: str, corpus: CorpusConfig) -> Iterator[tuple[Path, str]]:
-    from chaii.corpus.files import CorpusError
-    from chaii.corpus.hub import find_hub_files
-
-    try:
-        yield from ((file, "in the cache of datasets") for file in find_hub_files(name, corpus))
-    except CorpusError as error:
-        raise DownloadError(str(error).removeprefix(f"corpus {name}: ")) from error
-
-
 def _pattern_of(corpus: CorpusConfig) -> str:
     return f"{corpus.path}/[!.]*" if corpus.format is CorpusFormat.hub else corpus.path
-
-
-def _explain(error: OSError) -> str:
-    if isinstance(error, HTTPError):
-        return f"{error.url}: the server answers {error.code} {error.reason}"
-    return str(error).partition("\n")[0]

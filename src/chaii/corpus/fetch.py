@@ -1,4 +1,8 @@
-"""Fetch one file over https: resumed where it broke off, checked against its first download."""
+"""Fetch one file over https: resumed after an interruption, checked against its first download.
+
+Of the libraries, pooch does not resume, and the Hub's client resumes without asking whether the
+file is still the same.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from email.message import Message
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from tqdm import tqdm
+
+from chaii.files import write_whole
 
 _ATTEMPTS = 5  # at one file, as long as each brings something
 _CHUNK = 1 << 20  # bytes
@@ -25,7 +30,7 @@ class DownloadError(ValueError):
 
 @dataclass(frozen=True)
 class Lock:
-    """What files were at their first download: address, bytes and sha256, kept beside the data."""
+    """Address, size and sha256 of every file at its first download, kept beside the data."""
 
     folder: Path
 
@@ -39,7 +44,7 @@ class Lock:
         return any(entry["address"] == address for entry in self._read().values())
 
     def check(self, file: Path, *, content: Path | None = None) -> bool:
-        """Whether `file` is recorded. `content` holds its bytes while it has not its name yet.
+        """Whether `file` is recorded; `content` is where its bytes are while it lacks its name.
 
         Raises:
             DownloadError: it is recorded with another size or sha256.
@@ -66,15 +71,14 @@ class Lock:
             return
         entry = {"address": address, **_measure(content or file)}
         entries = dict(sorted({**self._read(), self._key(file): entry}.items()))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        building = self.path.with_suffix(f".{os.getpid()}")
-        building.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
-        building.replace(self.path)
+        with write_whole(self.path) as building:
+            text = json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+            building.write_text(text, encoding="utf-8")
 
     def _read(self) -> dict[str, dict[str, str | int]]:
         if not self.path.is_file():
             return {}
-        entries: dict[str, dict[str, str | int]] = json.loads(self.path.read_text())
+        entries: dict[str, dict[str, str | int]] = json.loads(self.path.read_text(encoding="utf-8"))
         return entries
 
     def _key(self, file: Path) -> str:
@@ -82,9 +86,9 @@ class Lock:
 
 
 def fetch_file(address: str, path: Path, lock: Lock) -> str:
-    """Download a file, going on with ``<path>.part`` where there is one; returns what was done.
+    """Download a file, continuing ``<path>.part`` where there is one; return what was done.
 
-    A file that lies there is not fetched again: it is checked, unless it was placed by hand.
+    An existing file is not fetched again: it is checked, unless it was placed by hand.
 
     Raises:
         DownloadError: the content is not the recorded one, or a web page instead of a file.
@@ -93,7 +97,21 @@ def fetch_file(address: str, path: Path, lock: Lock) -> str:
     if path.exists():
         return "there already" if lock.check(path) else "placed by hand, not checked"
     part = path.with_name(path.name + ".part")
-    _fetch_all(address, part)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(_ATTEMPTS):
+        before = _size_of(part)
+        try:
+            if _fetch_rest(address, part):
+                break
+        except HTTPError as error:
+            answer = f"the server answers {error.code} {error.reason}"
+            raise ConnectionError(f"{error.url}: {answer}") from error
+        except (OSError, HTTPException) as error:
+            if _size_of(part) <= before:
+                why = getattr(error, "reason", error)  # a URLError wraps the cause
+                raise ConnectionError(f"no network ({why})") from error
+    else:
+        raise ConnectionError(f"the connection broke {_ATTEMPTS} times; start again to continue")
     try:
         lock.record(path, address, content=part)
     except DownloadError:
@@ -104,67 +122,41 @@ def fetch_file(address: str, path: Path, lock: Lock) -> str:
     return "downloaded"
 
 
-def _fetch_all(address: str, part: Path) -> None:
-    for _ in range(_ATTEMPTS):
-        before = _size_of(part)
-        try:
-            if _fetch_rest(address, part):
-                return
-        except HTTPError:
-            raise
-        except (OSError, HTTPException) as error:
-            if _size_of(part) <= before:
-                why = getattr(error, "reason", error)  # a URLError wraps what went wrong
-                raise ConnectionError(f"no network ({why})") from error
-    raise ConnectionError(f"the connection broke {_ATTEMPTS} times, start again to go on")
-
-
 def _fetch_rest(address: str, part: Path) -> bool:
-    """Fetch what is missing of a file; whether it is complete."""
+    """Fetch the missing rest of a file; whether it is complete."""
     done, headers = _size_of(part), {"User-Agent": "chaii", "Accept-Encoding": "identity"}
     if done and _tag_of(part).is_file():
-        # A file that has changed since is then sent whole, not glued to the old beginning.
-        headers |= {"Range": f"bytes={done}-", "If-Range": _tag_of(part).read_text()}
+        # A file that has changed since is then sent whole, not appended to the old beginning.
+        headers |= {"Range": f"bytes={done}-", "If-Range": _tag_of(part).read_text("utf-8")}
     try:
         response = urlopen(Request(address, headers=headers), timeout=_TIMEOUT)
     except HTTPError as error:
         if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{done}":
-            return True  # it broke off between the last byte and the new name
+            return True  # it was interrupted between the last byte and the new name
         raise
     with response:
-        _reject_page(address, response.headers)
-        resumed = response.status == 206
-        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
-            raise DownloadError(f"{address}: the server sent another part than was asked for")
-        return _write_body(response, part, done if resumed else 0)
-
-
-def _write_body(response: HTTPResponse, part: Path, done: int) -> bool:
-    length = response.headers.get("Content-Length")
-    total = None if length is None else done + int(length)
-    _tag_of(part).unlink(missing_ok=True)
-    part.parent.mkdir(parents=True, exist_ok=True)
-    with part.open("ab" if done else "wb") as file:
-        if tag := _version_of(response.headers):
-            _tag_of(part).write_text(tag)
+        answer = response.headers
+        if answer.get("Content-Type", "").startswith("text/html"):  # of a login or an error
+            raise DownloadError(f"{address}: the server sent a web page instead of the file")
+        if response.status != 206:
+            done = 0
+        elif not answer.get("Content-Range", "").startswith(f"bytes {done}-"):
+            raise DownloadError(f"{address}: the server sent another part than requested")
+        _tag_of(part).unlink(missing_ok=True)
+        total = done + int(answer["Content-Length"]) if "Content-Length" in answer else None
         name = part.name.removesuffix(".part")
-        with tqdm(total=total, initial=done, unit="B", unit_scale=True, desc=name) as progress:
+        with (
+            part.open("ab" if done else "wb") as file,
+            tqdm(total=total, initial=done, unit="B", unit_scale=True, desc=name) as progress,
+        ):
+            # A weak ETag does not vouch for the bytes of a file.
+            tag = answer.get("ETag", "")
+            if version := tag if tag.startswith('"') else answer.get("Last-Modified"):
+                _tag_of(part).write_text(version, encoding="utf-8")
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
                 progress.update(len(chunk))
     return total is None or _size_of(part) == total
-
-
-def _version_of(headers: Message) -> str | None:
-    """What a server calls a version of a file; a weak ETag does not vouch for its bytes."""
-    tag = headers.get("ETag", "")
-    return tag if tag.startswith('"') else headers.get("Last-Modified")
-
-
-def _reject_page(address: str, headers: Message) -> None:
-    """A login or error page that comes with status 200 must not become a corpus."""
-    if headers.get("Content-Type", "").startswith("text/html"):
-        raise DownloadError(f"{address}: the server sent a web page instead of the file")
 
 
 def _tag_of(part: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Folds: which answered rows are held out together, and what is left to train on."""
+"""Folds: which answered rows are held out together, and which rows are trained on."""
 
 from __future__ import annotations
 

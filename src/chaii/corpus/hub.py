@@ -34,7 +34,7 @@ def find_hub_files(name: str, corpus: CorpusConfig) -> list[Path]:
             data_dir=hub.folder,
             split=hub.split,
             revision=hub.revision,
-            keep_in_memory=False,  # whatever the environment says: the prepared files are read
+            keep_in_memory=False,  # even if the environment sets it: the prepared files are read
         )
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         cause = str(error).strip().splitlines()[:1] or [type(error).__name__]
@@ -66,8 +66,8 @@ def read_hub(path: Path, corpus: CorpusConfig, tally: Tally) -> Rows:
     dataset = dataset.rename_columns({name: theirs[name] for name in dataset.column_names})
 
     def parse_record(where: str, record: Any, tally: Tally) -> Row | None:
-        told = {"language": corpus.language} if corpus.language else {}
-        return parse(where, {**record, **told}, tally)
+        given = {"language": corpus.language} if corpus.language else {}
+        return parse(where, {**record, **given}, tally)
 
     records = ((f"{path}, row {number}", record) for number, record in enumerate(dataset, start=1))
     return read_records(records, corpus, tally, parse=parse_record)
@@ -134,7 +134,7 @@ def parse_natural_questions(where: str, record: Any, tally: Tally) -> Row | None
 
 
 def _list_structs(holder: Any, key: str, where: str) -> list[dict[str, Any]]:
-    """A list of structs, which older data sets hold as a struct of lists."""
+    """A list of structs, which older data sets store as a struct of lists."""
     if not isinstance(holder, dict) or not isinstance(holder.get(key), dict):
         return take(holder, key, list, where)
     columns = {name: take(holder[key], name, list, f"{where}.{key}") for name in holder[key]}

@@ -84,7 +84,7 @@ def read_labels(path: Path) -> dict[str, tuple[int, str]]:
 
 
 def report_labels(examples: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """The effect of `evidence` on first answers: one row per example that has one.
+    """The effect of `labels: evidence` on first answers: one row per example that has one.
 
     Columns: id, language, answer, occurrences, given_start and chosen_start (characters, equal
     where nothing would change), given_score and chosen_score (see `score_occurrences`), and

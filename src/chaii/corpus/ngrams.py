@@ -1,4 +1,4 @@
-"""Texts that share many character n-grams, found among few texts for very many others."""
+"""Search of texts that share many character n-grams: a few indexed texts against very many."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from sklearn.feature_extraction.text import HashingVectorizer
 
 _FEATURES = 2**24  # buckets of the hash: so many that two n-grams hardly ever share one
 _PRODUCT_ROWS = 2048  # bounds the memory of a product
-_COMMON = 50  # texts; an n-gram in more than these, and in more than a share of all, counts nothing
+_COMMON = 50  # texts; an n-gram in more than these, and in more than the share, has no weight
 _COMMON_SHARE = 0.01
 
 
 class NgramIndex:
-    """Hashed n-grams of some texts, and of other texts those n-grams that they share with these.
+    """Hashed n-grams of some indexed texts, and the same n-grams of other texts.
 
-    An n-gram weighs log(texts / texts that hold it), over the texts of both sides; one that the
-    indexed texts do not hold weighs as much as can be.
+    The weight of an n-gram is log(texts / texts with it), over the texts of both sides; one that
+    the indexed texts lack has the largest weight.
     """
 
     def __init__(self, texts: Sequence[str], *, ngram: re.Pattern[str]) -> None:
-        """Index `texts` by all that `ngram.findall` gives."""
+        """Index `texts` by all matches of `ngram`."""
         self._vectorizer = HashingVectorizer(
             analyzer=ngram.findall,
             n_features=_FEATURES,
@@ -58,16 +58,18 @@ class NgramIndex:
     def compare(self, threshold: float, *, within: bool, fewest: int) -> pd.DataFrame:
         """Pairs at least as similar as the threshold.
 
-        The similarity is the weight of the n-grams in common: as a share of the lighter text
-        (`within`), or of the n-grams of either; in any case as a share of at least `fewest`
-        n-grams that one text on either side holds.
+        The similarity is the weight of the common n-grams, as a share of the lighter text
+        (`within`) or of the n-grams of both; the share is of at least `fewest` n-grams that occur
+        in one text of each side.
 
         Returns:
             Columns other and indexed (text numbers), similarity (0 to 1).
         """
         others = vstack(self._others, format="csr")
         texts = others.shape[0] + self._indexed.shape[0]
-        weights = self._weigh_columns(others, texts)
+        holders = self._indexed.getnnz(axis=0) + others.getnnz(axis=0)
+        weights = (np.log((1 + texts) / holders) / np.log(1 + texts)).astype(np.float32)
+        weights[holders > max(_COMMON, _COMMON_SHARE * texts)] = 0
         other_weight = others @ weights + np.concatenate(self._unshared)
         indexed_weight = self._indexed @ weights
         least = fewest * np.log((1 + texts) / 2) / np.log(1 + texts)
@@ -84,9 +86,3 @@ class NgramIndex:
             pairs = {"other": first + common.row[near], "indexed": common.col[near]}
             found.append(pd.DataFrame(pairs | {"similarity": similarity[near]}))
         return pd.concat(found, ignore_index=True)
-
-    def _weigh_columns(self, others: csr_matrix, texts: int) -> NDArray[np.float32]:
-        holders = self._indexed.getnnz(axis=0) + others.getnnz(axis=0)
-        weights = np.log((1 + texts) / holders) / np.log(1 + texts)
-        weights[holders > max(_COMMON, _COMMON_SHARE * texts)] = 0
-        return np.asarray(weights, dtype=np.float32)

@@ -86,7 +86,7 @@ def is_settled(files: Sequence[Path]) -> bool:
     """Whether the files' times are old enough to tell whether the files changed.
 
     A file that changed just now may change again within one tick of the file system's clock,
-    unnoticed: what is read from it is not to be stored.
+    unnoticed: its rows must not be stored.
     """
     states = [file.stat() for file in files]
     newest = max(max(state.st_mtime_ns, state.st_ctime_ns) for state in states)

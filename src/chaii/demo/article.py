@@ -150,7 +150,7 @@ class _Writer:
         return self.invent_part("start") + self.invent_part(sort)
 
     def invent_part(self, sort: str) -> str:
-        """Return a part of a name in the language's script: all Indic blocks are laid out alike."""
+        """Return a part of a name in the language's script; all Indic blocks have one order."""
         parts: list[tuple[str, str]] = load_wording()["names"][sort]
         devanagari, latin = pick(parts, self.rng)
         script = self.wording["script"]
