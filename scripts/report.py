@@ -7,7 +7,7 @@ from chaii.config.errors import one_line_errors
 
 
 def main() -> None:
-    """Read the held-out rows and write the page."""
+    """Read the out-of-fold table and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("run", nargs="?", help="a run with finished folds")
@@ -20,21 +20,23 @@ def main() -> None:
     arguments = parser.parse_args()
 
     with one_line_errors():
-        from chaii.evaluation import error_report as report
+        from chaii.evaluation.error_report import add_baseline, render_report
+        from chaii.evaluation.oof_table import read_oof_table
+        from chaii.files import write_whole
         from chaii.run_folder import find_runs
 
+        def find_tables(name: str) -> list[Path]:
+            return [run.oof for run in find_runs(arguments.runs, name) if run.oof.is_file()]
+
         name, against = arguments.run or arguments.ensemble, arguments.against
-        if arguments.ensemble:
-            rows = report.read_ensemble(arguments.submissions / f"{name}_oof.parquet")
-        else:
-            rows = report.read_run(find_runs(arguments.runs, name))
+        of_ensemble = arguments.submissions / f"{name}_oof.parquet"
+        rows = read_oof_table([of_ensemble] if arguments.ensemble else find_tables(name))
         if against:
-            other = report.read_run(find_runs(arguments.runs, against))
-            rows = report.add_baseline(rows, other, name=against)
-        page = report.render_report(rows, name=name, baseline=against, shown=arguments.rows)
-    path = arguments.output or Path("data/reports", f"{name}.html")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+            rows = add_baseline(rows, read_oof_table(find_tables(against)), name=against)
+        page = render_report(rows, name=name, baseline=against, shown=arguments.rows)
+        path = arguments.output or Path("data/reports", f"{name}.html")
+        with write_whole(path) as building:
+            building.write_text(page, encoding="utf-8")
     print(f"{path}: {len(rows)} rows, {path.stat().st_size / 1e6:.2f} MB")
 
 

@@ -13,6 +13,7 @@ from chaii.config.checks import check_train
 from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.corpus.occurrences import find_occurrences
 from chaii.corpus.readers import read_corpus
+from chaii.evaluation.oof_table import read_oof_table
 from chaii.train import prepare_fold
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +51,7 @@ def test_a_run_places_the_rows_it_held_out(demo_run, tmp_path):
     arguments = ["--run", run, "--corpus", "demo_chaii", "--output", file, *tokens]
     printed = run_script("scripts/relabel.py", *arguments)
     labels = pd.read_csv(file, index_col="id")["answer_start"]
-    assert set(labels.index) == set(demo_run.read_oof()["id"])
+    assert set(labels.index) == set(read_oof_table([demo_run.oof])["id"])
     path = demo_run.root.parent / "demo/chaii/train.csv"
     corpus = CorpusConfig(CorpusFormat.chaii_csv, str(path))
     given, _ = read_corpus("demo_chaii", corpus)
@@ -110,4 +111,4 @@ def test_a_fold_learns_from_every_occurrence(train_demo, tmp_path):
     run = train_demo(tmp_path, f"{CHAII}.labels=all")
     metrics = run.read_metrics()
     assert np.isfinite([entry["loss"] for entry in metrics["history"] if "loss" in entry]).all()
-    assert metrics["rows"] == len(run.read_oof())
+    assert metrics["rows"] == len(read_oof_table([run.oof]))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from chaii.config.checks import check_train
 from chaii.config.compose import compose_config
+from chaii.evaluation.oof_table import read_oof_table
 from chaii.train import train_fold
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -48,6 +49,6 @@ def test_a_corpus_is_added_by_one_file_and_trained_on(tmp_path):
     metrics = run.read_metrics()
     assert metrics["history"][-1]["step"] == 2
     assert metrics["windows"] > 0
-    held_out = run.read_oof()
+    held_out = read_oof_table([run.oof])
     assert held_out["id"].str.startswith("mine-").all()
     assert set(held_out["language"]) == {"hindi"}

@@ -8,6 +8,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from chaii.config.errors import ConfigError
 from chaii.corpus.readers import CorpusError
+from chaii.evaluation.oof_table import read_oof_table
 
 
 def test_a_run_folder_holds_what_the_design_says(demo_run):
@@ -43,7 +44,7 @@ def test_metrics_count_windows_tokens_and_seconds(demo_run):
     assert metrics["tokens"] == plan["length"].sum()
     assert metrics["seconds"] > 0
     assert set(metrics["language"]) == {"hindi", "tamil"}
-    assert metrics["jaccard"] == pytest.approx(demo_run.read_oof()["jaccard"].mean())
+    assert metrics["jaccard"] == pytest.approx(read_oof_table([demo_run.oof])["jaccard"].mean())
 
 
 def test_the_environment_names_versions_commit_seed_and_hardware(demo_run):
@@ -62,7 +63,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others(
     demo_run, train_demo, tmp_path
 ):
     again, other = train_demo(tmp_path / "again"), train_demo(tmp_path / "other", "seed=5")
-    figures = [run.read_oof() for run in (demo_run, again, other)]
+    figures = [read_oof_table([run.oof]) for run in (demo_run, again, other)]
     pd.testing.assert_frame_equal(figures[0], figures[1])
     losses = [run.read_metrics()["history"][-1]["train_loss"] for run in (demo_run, again, other)]
     assert losses[0] == losses[1] != losses[2]
@@ -91,7 +92,7 @@ def test_all_folds_train_on_everything_and_validate_nothing(demo_run, train_demo
 
 def test_no_held_out_row_is_in_the_plan(demo_run):
     plan = pd.read_parquet(demo_run.plan).query("corpus == 'demo_chaii'")
-    held_out = set(demo_run.read_oof()["id"])
+    held_out = set(read_oof_table([demo_run.oof])["id"])
     corpus = pd.read_csv(demo_run.root.parent / "demo/chaii/train.csv")
     assert not held_out & set(corpus["id"].iloc[plan["example"].unique()])
 

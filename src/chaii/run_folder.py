@@ -161,11 +161,6 @@ class RunFolder:
             model.save_pretrained(building)
             tokenizer.save_pretrained(building)
 
-    def write_oof(self, oof: pd.DataFrame) -> None:
-        """Write the table of out-of-fold predictions."""
-        with write_whole(self.oof) as building:
-            oof.to_parquet(building)
-
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write the metrics, with which the run is finished, and remove the checkpoints."""
         _write_json(self.metrics, metrics)
@@ -196,10 +191,6 @@ class RunFolder:
         """Read ``metrics.json``."""
         metrics: dict[str, Any] = json.loads(self.metrics.read_text(encoding="utf-8"))
         return metrics
-
-    def read_oof(self) -> pd.DataFrame:
-        """Held-out rows: id, language, gold, prediction, jaccard."""
-        return pd.read_parquet(self.oof)
 
 
 def find_runs(root: Path, name: str) -> list[RunFolder]:

@@ -24,7 +24,8 @@ from chaii.corpus.training_data import (
     read_corpora,
     split_examples,
 )
-from chaii.evaluation.evaluator import Evaluator, format_scores
+from chaii.evaluation.evaluator import Evaluator
+from chaii.evaluation.score_table import format_scores
 from chaii.model.backbone import load_model, load_tokenizer
 from chaii.model.collapse_guard import CollapseError
 from chaii.model.collate import PlanDataset
@@ -86,8 +87,7 @@ def train_fold(config: TrainConfig) -> RunFolder:
     run.write_model(model, fold.tokenizer)
     if evaluator:
         _notice("answering the held-out questions")
-        scores, oof = evaluator.finish(model, run.logits)
-        run.write_oof(oof)
+        scores = evaluator.evaluate(model, run=run)
         print(format_scores(scores))
         metrics |= scores
     seconds = time.perf_counter() - began

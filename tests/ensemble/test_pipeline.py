@@ -13,6 +13,7 @@ from chaii.decoding.decode import decode_answers
 from chaii.ensemble import members
 from chaii.ensemble.members import Inference, gather_members, load_oof_predictions
 from chaii.ensemble.pipeline import make_submission
+from chaii.evaluation.oof_table import read_oof_table
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_one_run_alone_answers_exactly_as_it_did_out_of_fold(three_backbones, en
     config = ensemble_config(three_backbones, "ensemble.members=[demo_xlmr]")
     group = gather_members(config).groups["tiny_xlmr"]
     examples, logits = load_oof_predictions(group, config)
-    oof = pd.concat([member.run.read_oof() for member in group]).set_index("id")["prediction"]
+    oof = read_oof_table([member.run.oof for member in group]).set_index("id")["prediction"]
     ours = pd.Series(list(decode_answers(logits)["prediction"]), index=examples["id"])
     assert ours.sort_index().to_dict() == oof.sort_index().to_dict()
 

@@ -6,13 +6,12 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from datasets import Dataset
 
 from chaii.evaluation import error_report as report
-from chaii.run_folder import Prediction, RunFolder
+from chaii.evaluation.oof_table import write_oof_table
+from chaii.run_folder import RunFolder
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "report.py"
 VOID = {"meta", "br", "wbr", "link", "img", "hr", "input"}
@@ -199,38 +198,10 @@ def test_scores_of_a_known_case(rows):
 
 
 def save_run(root, name, rows):
-    columns = ["id", "corpus", "language", "question", "context", "answer_text", "answer_start"]
     run = RunFolder(root, name, "0")
     run.path.mkdir(parents=True)
-    examples = Dataset.from_list(rows[columns].to_dict("records"))
-    nothing = np.zeros(0, dtype=np.float16)
-    Prediction(examples, pd.DataFrame(), nothing, nothing).save(run.logits)
-    older = rows.iloc[::-1][["id", "corpus", "language", "prediction"]]  # no places, no scores
-    older.to_parquet(run.oof)
+    write_oof_table(run.oof, rows.assign(members=[[]] * len(rows), jaccard=0.0))
     run.finish({})
-    return run
-
-
-def test_a_run_is_read_with_its_examples(rows, tmp_path):
-    read = report.read_run([save_run(tmp_path, "run", rows)])
-    assert list(read["prediction"]) == list(rows["prediction"])
-    assert list(read["context"]) == list(rows["context"])
-    # of an answer without a place, the first occurrence
-    assert Page(render(read)).read("context", "predicted") == "भारतहै।"
-
-
-def test_a_run_without_held_out_rows_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no fold has held-out rows"):
-        report.read_run([RunFolder(tmp_path, "run", "all")])
-
-
-def test_an_ensemble_must_have_all_columns(rows, tmp_path):
-    path = tmp_path / "toy_oof.parquet"
-    with pytest.raises(FileNotFoundError, match="toy_oof"):
-        report.read_ensemble(path)
-    rows.drop(columns=["score", "members"]).to_parquet(path)
-    with pytest.raises(ValueError, match="lacks the column score, members"):
-        report.read_ensemble(path)
 
 
 def run_script(monkeypatch, folder, *words):
@@ -241,7 +212,7 @@ def run_script(monkeypatch, folder, *words):
 
 
 def test_script_writes_a_page_of_an_ensemble(rows, tmp_path, monkeypatch):
-    rows.to_parquet(tmp_path / "toy_oof.parquet")
+    write_oof_table(tmp_path / "toy_oof.parquet", rows.assign(jaccard=0.0))
     run_script(monkeypatch, tmp_path, "--ensemble", "toy")
     page = (tmp_path / "data" / "reports" / "toy.html").read_text(encoding="utf-8")
     assert "<bdi>muril</bdi>" in section(page, "changed")

@@ -24,7 +24,7 @@ from chaii.decoding.cleaning import RULES
 from chaii.decoding.context_logits import ContextLogits, join_logits, read_context_logits
 from chaii.ensemble.average import average_logits
 from chaii.ensemble.methods import FUSION
-from chaii.ensemble.oof_table import Key, example_keys
+from chaii.evaluation.oof_table import Key, example_keys
 from chaii.model.predict import WindowLogits, choose_precision, predict_logits
 from chaii.recipe.pair_template import fingerprint_tokenizer
 from chaii.recipe.span_labels import IntArray

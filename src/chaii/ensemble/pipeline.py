@@ -25,11 +25,12 @@ from chaii.ensemble.members import (
     load_test_logits,
 )
 from chaii.ensemble.methods import MemberPredictions
-from chaii.ensemble.oof_table import example_keys, tabulate_oof, tabulate_scores
 from chaii.ensemble.selection import GoldAnswers, choose_method, describe_method
 from chaii.ensemble.submission import flatten_whitespace, write_submission
 from chaii.ensemble.time_budget import Budget, interleave
 from chaii.evaluation.metrics import score_answers
+from chaii.evaluation.oof_table import example_keys, make_oof_table, write_oof_table
+from chaii.evaluation.score_table import format_table, tabulate_scores
 from chaii.files import write_whole
 from chaii.run_folder import Prediction
 
@@ -132,9 +133,10 @@ def choose(
     if is_auto:
         method, nested = search_method(examples, predictions, method, config)
     answers = predictions.answer(method) if nested is None else nested
-    table = tabulate_oof(examples, answers, predictions, method)
-    with write_whole(_beside(config, "_oof.parquet")) as path:
-        table.to_parquet(path)
+    voters = sorted(ensemble.voters, key=(method.ranking or ensemble.voters).index)
+    members = {name: predictions.answer_alone(name, method) for name in voters}
+    table = make_oof_table(examples, answers, members=members)
+    write_oof_table(_beside(config, "_oof.parquet"), table)
     name = (method.kind.value, describe_method(method))
     if nested is not None:
         name = ("auto", "nested folds")
@@ -184,7 +186,7 @@ def search_method(
     named = {"auto, nested", describe_method(replace(base, kind=MethodKind.vote))}
     is_shown = (chosen.trials.index < _SHOWN) | chosen.trials["method"].isin(named)
     columns = ["method", "jaccard", "gain", "gain_low", "gain_high"]
-    print(_to_markdown(chosen.trials.loc[is_shown, columns]))
+    print(format_table(chosen.trials.loc[is_shown, columns]))
     print(f"Chosen: {describe_method(chosen.method)}; all methods: {paths['methods']}\n")
     return chosen.method, chosen.nested
 
@@ -303,7 +305,7 @@ def print_scores(lines: Sequence[Line], config: EnsembleConfig) -> None:
     table = tabulate_scores(lines)
     with write_whole(_beside(config, "_scores.csv")) as path:
         table.to_csv(path, index=False)
-    print(_to_markdown(table), end="\n\n")
+    print(format_table(table), end="\n\n")
 
 
 def print_result(
@@ -326,10 +328,6 @@ def print_result(
     if scores:
         name = config.ensemble.name
         print(f"Next: `python scripts/report.py --ensemble {name}` writes a page on its errors.")
-
-
-def _to_markdown(table: pd.DataFrame) -> str:
-    return str(table.to_markdown(index=False, tablefmt="github", floatfmt=".4f"))
 
 
 def _beside(config: EnsembleConfig, suffix: str) -> Path:

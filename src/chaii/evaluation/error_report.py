@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,7 +13,6 @@ from jinja2 import Environment, StrictUndefined, Template
 from chaii.evaluation.excerpt import Range, cut_excerpt, find_pieces
 from chaii.evaluation.metrics import METRICS, score_rows
 from chaii.evaluation.slices import ANSWER_KINDS, describe_scores, tabulate_slices
-from chaii.run_folder import Prediction, RunFolder
 
 _KEY = ["corpus", "id"]
 _EXAMPLE = [*_KEY, "language", "question", "context", "answer_text", "answer_start"]
@@ -24,41 +22,6 @@ _LANGUAGE_CODES = {"bengali": "bn", "english": "en", "hindi": "hi", "tamil": "ta
 # What HTML cannot hold.
 _UNPRINTABLE = [*range(9), 11, *range(14, 32), *range(0x7F, 0xA0), 0xFFFE, 0xFFFF]
 _REPLACED = dict.fromkeys(_UNPRINTABLE, 0xFFFD) | {0x0C: " ", 0x0D: " "}
-
-
-def read_run(runs: Sequence[RunFolder]) -> pd.DataFrame:
-    """Held-out rows of a run's folds, ready for `render_report`, without members.
-
-    Raises:
-        FileNotFoundError: no fold has held-out rows.
-    """
-    tables = []
-    for run in runs:
-        if run.logits.is_dir():
-            examples = Prediction.load(run.logits).examples.to_pandas()
-            answers = run.read_oof()
-            answers = answers.reindex(columns=[*_KEY, *_ANSWER])  # older runs hold fewer
-            tables.append(examples[_EXAMPLE].merge(answers, on=_KEY, validate="one_to_one"))
-    if not tables:
-        raise FileNotFoundError(f"{[str(run.path) for run in runs]}: no fold has held-out rows")
-    rows = pd.concat(tables, ignore_index=True)
-    return rows.assign(members=[[] for _ in range(len(rows))])
-
-
-def read_ensemble(path: Path) -> pd.DataFrame:
-    """Held-out rows of an ensemble, ready for `render_report`.
-
-    Raises:
-        FileNotFoundError: the ensemble was not made yet.
-        ValueError: the file lacks a column.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; scripts/ensemble.py writes it")
-    rows = pd.read_parquet(path)
-    absent = [name for name in [*_EXAMPLE, *_ANSWER, "members"] if name not in rows]
-    if absent:
-        raise ValueError(f"{path}: lacks the column {', '.join(absent)}")
-    return rows
 
 
 def add_baseline(rows: pd.DataFrame, other: pd.DataFrame, *, name: str) -> pd.DataFrame:
