@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat, OnError, Unanswerable
 from chaii.corpus import readers, table
 from chaii.corpus.readers import EXAMPLE_FEATURES, CorpusError, read_corpus
-from chaii.corpus.reports import dump_report, load_report
+from chaii.corpus.reports import load_report
 
 LONG_AGO = time.time_ns() - 10**12
 
@@ -198,7 +199,83 @@ def test_rows_of_every_batch_are_stored_in_order(source, tmp_path, monkeypatch):
 def test_a_report_survives_its_file(source):
     _, report = read_corpus("toy", source)
     assert report.languages["english"].samples
-    assert load_report(dump_report(report)) == report
+    assert load_report(json.loads(json.dumps(dataclasses.asdict(report)))) == report
+
+
+def damage(path, kind):
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    if kind == "cut":
+        content = content[:middle]
+    elif kind == "zeros":
+        content[middle : middle + 64] = bytes(64)
+    elif kind == "empty":
+        content = b""
+    if kind == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["cut", "zeros", "empty", "gone"])
+@pytest.mark.parametrize("part", ["examples.arrow", "report.json"])
+def test_a_damaged_table_is_rebuilt_with_a_notice(source, tmp_path, capsys, part, kind):
+    examples, report = read_corpus("toy", source, cache=tmp_path / "cache")
+    rows = examples[:]
+    del examples
+    (home,) = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
+    damage(home / part, kind)
+    capsys.readouterr()
+    again, report_again = read_corpus("toy", source, cache=tmp_path / "cache")
+    assert (again[:], report_again) == (rows, report)
+    assert capsys.readouterr().out == f"{home}: damaged; its corpus is read again\n"
+    read_corpus("toy", source, cache=tmp_path / "cache")
+    assert capsys.readouterr().out == ""
+
+
+def test_readers_that_start_together_build_the_table_once(source, tmp_path, count_reads):
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(read_corpus, "toy", source, cache=tmp_path) for _ in range(4)]
+    assert len({tuple(future.result()[0]["id"][:]) for future in found}) == 1
+    assert len(count_reads) == 1
+
+
+START = """
+import sys
+from pathlib import Path
+from chaii.config.corpora import CorpusConfig, CorpusFormat
+from chaii.corpus.readers import read_corpus
+from chaii.demo.corpora import write_demo_corpora
+
+print("ready", flush=True)
+for line in sys.stdin:
+    folder = Path(line.strip())
+    write_demo_corpora(folder / "demo")
+    corpus = CorpusConfig(CorpusFormat.tydi_primary, str(folder / "corpus.jsonl"))
+    print(len(read_corpus("toy", corpus, cache=folder / "cache")[0]), flush=True)
+    print(len((folder / "demo/chaii/train.csv").read_bytes()), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_that_start_together_both_read_20_of_20(tmp_path):
+    folders = [tmp_path / str(number) for number in range(20)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "corpus.jsonl").write_bytes(make_lines(*(f"word{n}" for n in range(300))))
+    time.sleep(2.1)  # a table of files just written would not be stored
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    both = [subprocess.Popen([sys.executable, "-c", START], **pipes) for _ in range(2)]
+    assert [process.stdout.readline() for process in both] == ["ready\n"] * 2
+    for folder in folders:
+        for process in both:
+            process.stdin.write(f"{folder}\n")
+        counts = [[int(process.stdout.readline()) for _ in range(2)] for process in both]
+        assert counts[0] == counts[1]
+        assert counts[0][0] == 300
+    for process in both:
+        process.communicate()
+        assert process.returncode == 0
 
 
 MEASURE = """

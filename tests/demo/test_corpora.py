@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +56,30 @@ def test_a_complete_demo_is_left_alone_and_another_seed_replaces_it(tmp_path: Pa
     assert (folder.stat().st_ino, read_tree(folder)) == before
     write_demo_corpora(folder, seed=1)
     assert read_tree(folder) != before[1]
-    assert list(tmp_path.iterdir()) == [folder]
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == [folder]
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "generate_files", lambda _: {"a.csv": "text", "b.csv": None})
     with pytest.raises(AttributeError):
         write_demo_corpora(tmp_path / "demo")
-    assert not list(tmp_path.iterdir())
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_processes_that_start_together_write_the_demo_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def generate(_: object) -> dict[str, str]:
+        calls.append(time.sleep(0.05))
+        return {"a.csv": "text"}
+
+    monkeypatch.setattr(demo, "generate_files", generate)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(write_demo_corpora, tmp_path / "demo")
+    assert len(calls) == 1
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from chaii.corpus.table import (
     build_table,
     fingerprint_source,
     is_settled,
-    store_table,
+    open_table,
 )
 from chaii.corpus.tydi import read_tydi_primary
 
@@ -58,8 +58,8 @@ def read_corpus(
 
     Returns a Dataset with the columns of `EXAMPLE_FEATURES`, and the report of the answers repaired
     and the rows dropped. With a folder `cache` the rows are streamed to a memory-mapped file there,
-    which is opened at once the next time unless anything changed; without one, the Dataset is in
-    memory.
+    which is opened at once the next time unless anything changed. Without one, or if a file was
+    written in the last two seconds, the Dataset is in memory.
 
     Raises:
         CorpusError: no file, an unreadable or malformed one, an id that occurs twice, a setting
@@ -78,7 +78,7 @@ def read_corpus(
         if fingerprint_source(name, corpus, inputs) != key:
             raise CorpusError(f"corpus {name}: a file changed while it was read; start again")
 
-    return store_table(cache, f"{name}-{key}", read, report=tally.report)
+    return open_table(cache / f"{name}-{key}", read, report=tally.report)
 
 
 def find_sources(name: str, corpus: CorpusConfig) -> list[Path]:

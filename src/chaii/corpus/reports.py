@@ -1,11 +1,10 @@
-"""Reports: the counts of reading a corpus, by language, as a table and as JSON."""
+"""Reports: the counts of reading a corpus, by language."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -36,14 +35,8 @@ class CorpusReport:
         return sum(report.rows for report in self.languages.values())
 
 
-def dump_report(report: CorpusReport) -> str:
-    """The report as JSON."""
-    return json.dumps(dataclasses.asdict(report), ensure_ascii=False, indent=1)
-
-
-def load_report(text: str) -> CorpusReport:
-    """The report that `dump_report` wrote."""
-    stored = json.loads(text)
+def load_report(stored: Mapping[str, Any]) -> CorpusReport:
+    """The report that `dataclasses.asdict` made plain."""
     languages = {name: LanguageReport(**part) for name, part in stored["languages"].items()}
     return CorpusReport(stored["corpus"], languages)
 

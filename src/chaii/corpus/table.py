@@ -2,13 +2,17 @@
 
 A stored table is found by a digest of all that it was made from: the files' names, sizes and
 times, the settings, and the code of this package. So it cannot outlive a change of any of them.
+`Dataset.from_generator` streams too, but it wraps every error, does not check a table that it
+opens, and has no place for the report.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
@@ -17,10 +21,10 @@ from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Features, List, Value
-from datasets.exceptions import DatasetGenerationError
+from filelock import FileLock
 
 from chaii.config.corpora import CorpusConfig
-from chaii.corpus.reports import CorpusReport, dump_report, load_report
+from chaii.corpus.reports import CorpusReport, load_report
 from chaii.files import write_whole
 
 EXAMPLE_FEATURES = Features(
@@ -35,6 +39,7 @@ EXAMPLE_FEATURES = Features(
         "answer_start": List(Value("int32")),  # code points
     }
 )
+_TABLE, _REPORT = "examples.arrow", "report.json"
 _BATCH_ROWS = 256  # bounds memory, and stays far under Arrow's 2 GB per string column
 _SETTLED = 2_000_000_000  # nanoseconds; no file system has coarser times
 # The files represent the path.
@@ -43,43 +48,69 @@ _DESCRIPTIVE = {"description", "homepage", "licence", "download", "path"}
 
 def build_table(rows: Iterable[dict[str, Any]]) -> Dataset:
     """The rows as a Dataset in memory, with the columns of `EXAMPLE_FEATURES`."""
-    schema, stream = EXAMPLE_FEATURES.arrow_schema, iter(rows)
-    batches = iter(lambda: list(islice(stream, _BATCH_ROWS)), [])
-    table = pa.Table.from_batches(
-        (pa.RecordBatch.from_pylist(batch, schema=schema) for batch in batches), schema=schema
-    )
+    table = pa.Table.from_batches(_batches(rows), schema=EXAMPLE_FEATURES.arrow_schema)
     return Dataset(table, info=DatasetInfo(features=EXAMPLE_FEATURES))
 
 
-def store_table(
-    folder: Path,
-    key: str,
-    rows: Callable[[], Iterator[dict[str, Any]]],
-    *,
-    report: Callable[[], CorpusReport],
+def open_table(
+    home: Path, rows: Callable[[], Iterable[dict[str, Any]]], *, report: Callable[[], CorpusReport]
 ) -> tuple[Dataset, CorpusReport]:
-    """Open the table stored under `folder`; where there is none, stream `rows` to it.
+    """Open the table in the folder `home`; if it is missing or damaged, stream `rows` to it first.
 
-    `report` is called when the rows have ended, and stored beside them.
+    `report` is called when the rows have ended, and stored beside them. Processes that start
+    together build the table once.
     """
-    note = folder / f"{key}.json"
+    stored = _open_whole(home)
+    if stored is not None:
+        return stored
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{home}.lock"):
+        stored = _open_whole(home)  # another process may have been first
+        if stored is None:
+            if home.exists():
+                print(f"{home}: damaged; its corpus is read again")
+            with write_whole(home) as building:
+                building.mkdir()
+                path = building / _TABLE
+                with (
+                    path.open("wb") as file,
+                    pa.ipc.new_stream(file, EXAMPLE_FEATURES.arrow_schema) as writer,
+                ):
+                    for batch in _batches(rows()):
+                        writer.write_batch(batch)
+                note = {"checksum": _checksum(path), "report": dataclasses.asdict(report())}
+                text = json.dumps(note, ensure_ascii=False, indent=1)
+                (building / _REPORT).write_text(text, encoding="utf-8")
+            stored = _open_whole(home)
+    if stored is None:
+        raise OSError(f"{home}: not all rows reached the disk")
+    return stored
 
-    def write() -> Iterator[dict[str, Any]]:
-        yield from rows()
-        with write_whole(note) as building:
-            building.write_text(dump_report(report()), encoding="utf-8")
 
-    try:  # the library streams, memory-maps and locks
-        table = Dataset.from_generator(
-            write,
-            features=EXAMPLE_FEATURES,
-            cache_dir=str(folder),
-            fingerprint=key,
-            writer_batch_size=_BATCH_ROWS,
-        )
-    except DatasetGenerationError as error:
-        raise error.__cause__ or error from None
-    return table, load_report(note.read_text(encoding="utf-8"))
+def _open_whole(home: Path) -> tuple[Dataset, CorpusReport] | None:
+    """The memory-mapped table and its report; None if a part is missing or damaged."""
+    try:
+        note = json.loads((home / _REPORT).read_text(encoding="utf-8"))
+        if _checksum(home / _TABLE) != note["checksum"]:
+            return None
+        return Dataset.from_file(str(home / _TABLE)), load_report(note["report"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _checksum(path: Path) -> int:
+    """CRC-32 of a file: a second for 1.5 GB."""
+    checksum = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
+
+
+def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[pa.RecordBatch]:
+    stream = iter(rows)
+    while batch := list(islice(stream, _BATCH_ROWS)):
+        yield pa.RecordBatch.from_pylist(batch, schema=EXAMPLE_FEATURES.arrow_schema)
 
 
 def is_settled(files: Sequence[Path]) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from chaii.demo.article import Article, ask, pick, write_article
 from chaii.files import write_whole
@@ -43,16 +44,16 @@ def write_demo_corpora(folder: Path, *, seed: int = 2021) -> None:
     marker = json.dumps({"version": VERSION, "seed": seed})
     if _is_complete(folder, marker):
         return
-    files = generate_files(np.random.default_rng(seed))
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # processes that start side by side write it once
+        if _is_complete(folder, marker):
+            return
+        files = generate_files(np.random.default_rng(seed))
         with write_whole(folder) as building:
             for name, text in {**files, MARKER: marker}.items():
                 path = building / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(text.encode())
-    except OSError:  # another process may have been faster, with the same files
-        if not _is_complete(folder, marker):
-            raise
 
 
 def generate_files(rng: np.random.Generator) -> dict[str, str]:
