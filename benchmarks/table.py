@@ -36,7 +36,7 @@ def describe_machine(environment: dict[str, Any]) -> str:
     parts.append(f"Python {environment['python']}")
     parts += [f"{name} {version}" for name, version in environment["versions"].items()]
     commit = (environment["commit"] or "")[:7]
-    changes = " with changes" if environment["uncommitted_changes"] else ""
+    changes = " with changes" if environment.get("uncommitted_changes") else ""
     return ", ".join([*parts, f"commit {commit}{changes}"])
 
 
