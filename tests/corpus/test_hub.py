@@ -125,12 +125,19 @@ def test_a_changed_folder_is_read_anew(tmp_path, form):
 
 
 def test_a_faulty_row_is_skipped_and_counted_where_wanted(tmp_path):
-    folder = write(tmp_path / "d", ask("a"), ask(" "), ask("a"), ask("c"))
+    folder = write(tmp_path / "d", ask("a"), ask(" "), ask("a", question="r?"), ask("c"))
     with pytest.raises(CorpusError, match="row 2: id is empty"):
         read(folder)
     examples, report = read(folder, on_error=OnError.skip)
     assert examples["id"][:] == ["a", "c"]
     assert report.languages[UNREAD].dropped == {"malformed row": 1, "id occurs twice": 1}
+
+
+def test_an_integer_id_is_read_and_rows_without_answers_are_to_be_answered(tmp_path):
+    row = ask(7)
+    del row["answers"]
+    examples, _ = read(write(tmp_path / "d", row))
+    assert (examples["id"][:], examples["answer_text"][:]) == (["7"], [[]])
 
 
 def annotate_tydi(*ends, passage=-1, yes_no="NONE"):

@@ -107,6 +107,13 @@ def test_a_row_without_a_short_answer_is_left_out_and_counted(tmp_path, annotati
     assert report.languages["english"].dropped == {reason: 1}
 
 
+def test_a_record_without_annotations_is_to_be_answered(tmp_path):
+    record = make_record("a b", identity="7")
+    del record["annotations"]
+    examples, _ = read(tmp_path / "f", record, unanswerable=Unanswerable.keep)
+    assert (examples["id"][:], examples["answer_text"][:]) == (["7"], [[]])
+
+
 TITLES = {
     "address": ({}, "Café_au_lait"),
     "field": ({"document_title": "Tea"}, "Tea"),

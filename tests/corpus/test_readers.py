@@ -195,10 +195,50 @@ def test_all_rows_dropped_leaves_an_empty_dataset_of_the_schema(tmp_path):
 
 def test_duplicate_id_names_both_rows(tmp_path):
     write_squad(tmp_path / "a.json", ask("a"), ask("b"))
-    write_squad(tmp_path / "b.json", ask("b"))
+    write_squad(tmp_path / "b.json", ask("b", "another?"))
     place = r"b\.json, \$\.data\[0\]\.paragraphs\[0\]\.qas\[0\]: id 'b' is already in "
-    with pytest.raises(CorpusError, match=place + r".*a\.json, .*qas\[1\]; ids are unique"):
+    with pytest.raises(CorpusError, match=place + r".*a\.json, .*qas\[1\], with another content"):
         read(tmp_path / "*.json", SQUAD, language="en")
+
+
+def test_a_row_equal_to_an_earlier_one_is_dropped_and_counted(tmp_path):
+    write_squad(tmp_path / "a.json", ask("a"), ask("b"))
+    write_squad(tmp_path / "b.json", ask("b"), ask("c"))
+    examples, report = read(tmp_path / "*.json", SQUAD, language="en")
+    assert examples["id"][:] == ["a", "b", "c"]
+    assert report.languages["en"].dropped == {"equal to an earlier row": 1}
+
+
+@pytest.mark.parametrize("format", [CSV, SQUAD])
+def test_a_byte_order_mark_is_left_out(tmp_path, format):
+    write = write_squad if format is SQUAD else lambda path, _: path.write_bytes(HEAD + GOOD)
+    write(tmp_path / "f", ask())
+    (tmp_path / "f").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "f").read_bytes())
+    assert read(tmp_path / "f", format, language="hindi")[0]["id"][:] == ["a"]
+
+
+@pytest.mark.parametrize("start", [1, 1.0, "1", "1.0"])
+@pytest.mark.parametrize("format", [CSV, SQUAD])
+def test_a_start_may_be_written_as_a_float_or_as_a_text(tmp_path, format, start):
+    if format is CSV:
+        path = write_csv(tmp_path / "f", [["a", "abc", "q?", "b", start, "hindi"]])
+    else:
+        path = write_squad(tmp_path / "f", ask(answers=[("b", start)]))
+    examples, report = read(path, format, language="hindi")
+    assert examples["answer_start"][:] == [[1]]
+    assert not report.languages["hindi"].repaired
+
+
+def test_squad_ids_may_be_integers(tmp_path):
+    examples, _ = read(write_squad(tmp_path / "f", ask(7), ask("8")), SQUAD, language="en")
+    assert examples["id"][:] == ["7", "8"]
+
+
+def test_squad_questions_without_answers_are_to_be_answered(tmp_path):
+    path = write_squad(tmp_path / "f", {"id": "a", "question": "q?"})
+    examples, report = read(path, SQUAD, language="en")
+    assert (examples["id"][:], examples["answer_text"][:]) == (["a"], [[]])
+    assert report.rows == 1
 
 
 def test_no_matching_file_names_corpus_and_path(tmp_path):
@@ -211,7 +251,6 @@ GOOD = b"a,abc,q?,b,1,hindi\n"
 CSV_FAULTS = {
     "empty file": (b"", "row 1: the file is empty"),
     "whitespace alone": (b"\n", "row 1: no column"),
-    "byte order mark": (b"\xef\xbb\xbf" + HEAD + GOOD, "row 1: UTF-8 byte order"),
     "only a header": (HEAD, "row 1: the file holds no question"),
     "missing column": (b"id,context,language\n", r"row 1: no column \['question'\]; the header"),
     "half the answer": (
@@ -224,10 +263,16 @@ CSV_FAULTS = {
     "too many cells": (HEAD + b"b,a,b,c,d,1,hindi\n", "row 2: 7 cells under 6"),
     "open quote": (HEAD + GOOD + b'b,"abc', "after row 2: not readable as CSV"),
     "start no number": (HEAD + b"a,abc,q?,b,one,hindi\n", "row 2: answer_start must be .*'one'"),
+    "start a fraction": (HEAD + b"a,abc,q?,b,1.5,hindi\n", "row 2: answer_start must be .*'1.5'"),
+    "start endless": (HEAD + b"a,abc,q?,b,inf,hindi\n", "row 2: answer_start must be .*'inf'"),
+    "column twice": (
+        b"id,context,question,question,language\n",
+        r"row 1: column \['question'\] occurs twice",
+    ),
     "start empty": (HEAD + b"a,abc,q?,b,,hindi\n", "row 2: answer_start must be an integer"),
     "no language": (HEAD + b"a,abc,q?,b,1,\n", "row 2: language is empty"),
     "no id": (HEAD + b",abc,q?,b,1,hindi\n", "row 2: id is empty"),
-    "id twice": (HEAD + GOOD + GOOD, "row 3: id 'a' is already in .* row 2"),
+    "id twice": (HEAD + GOOD + b"a,abc,r?,b,1,hindi\n", "row 3: id 'a' is already in .* row 2"),
 }
 
 
@@ -248,7 +293,6 @@ def nest(question: object, **paragraph: object) -> dict[str, object]:
 QAS = r", \$\.data\[0\]\.paragraphs\[0\]\.qas\[0\]"
 JSON_FAULTS = {
     "empty file": (b"", ", row 1: the file is empty"),
-    "byte order mark": (b"\xef\xbb\xbf{}", ", row 1: UTF-8 byte order mark"),
     "no JSON": (b"<html>", ": not readable as JSON: .*line 1 column 1"),
     "cut short": (json.dumps(nest(ask())).encode()[:-3], ": not readable as JSON: .*column"),
     "huge number": (b'{"data": ' + b"9" * 5000 + b"}", ": not readable as JSON"),
@@ -263,13 +307,12 @@ JSON_FAULTS = {
     ),
     "context null": (nest(ask(), context=None), r", .*paragraphs\[0\]: context must be str"),
     "qas an object": (nest(ask(), qas={}), ", .* qas must be list, not dict"),
-    "id a number": (nest({"id": 1}), QAS + ": id must be str, not int"),
+    "id a fraction": (nest({"id": 1.5}), QAS + ": id must be int, not float"),
     "id of whitespace": (nest(ask(" ")), QAS + ": id is empty"),
-    "no answers": (nest({"id": "a", "question": "q"}), QAS + ": no key 'answers'"),
     "answer a string": (nest({"id": "a", "answers": ["b"]}), QAS + r"\.answers\[0\]: str where"),
     "start text": (
-        nest(ask(answers=[("b", "1")])),
-        QAS + r"\.answers\[0\]: answer_start must be int",
+        nest(ask(answers=[("b", "x")])),
+        QAS + r"\.answers\[0\]: answer_start must be an integer, not 'x'",
     ),
     "start true": (nest(ask(answers=[("b", True)])), QAS + r"\.answers\[0\]: .* int, not bool"),
     "half a surrogate": (nest(ask(question="\ud800")), QAS + ": question holds half a surrogate"),

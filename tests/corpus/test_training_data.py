@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from chaii.config.checks import check_train
 from chaii.config.schema import OnLeak
-from chaii.corpus.training_data import check_leaks
+from chaii.corpus.files import CorpusError
+from chaii.corpus.training_data import check_leaks, read_corpora
 
 ROOT = Path(__file__).parents[2]
 RIVER = "The Ganges rises in the western Himalayas and flows south and east through the plain."
@@ -51,6 +53,17 @@ def test_where_nothing_is_held_out_nothing_is_looked_for(split):
     corpora, rows, _ = split
     left, counts, pairs = check_leaks(OnLeak.fail, corpora, rows, None)
     assert (left, counts, len(pairs)) == (rows, {}, 0)
+
+
+def test_a_corpus_without_a_row_left_is_an_error(tmp_path, compose_config, capsys):
+    path = tmp_path / "train.csv"
+    header = "id,context,question,answer_text,answer_start,language"
+    path.write_text(f"{header}\na,context,question,other,0,hindi\n")
+    overrides = [f"paths.output={tmp_path}", f"corpora.demo_chaii.path={path}", "max_examples=9"]
+    config = check_train(compose_config("train", *overrides))
+    with pytest.raises(CorpusError, match="corpus demo_chaii: no row is left to train on"):
+        read_corpora(config)
+    assert "demo_chaii, hindi, dropped: answer not in context 1" in capsys.readouterr().out
 
 
 def test_a_run_counts_its_leaks(demo_run):

@@ -110,6 +110,13 @@ def test_unanswerable_rows_are_kept_where_wanted(tmp_path):
     assert (examples["id"][:], examples["answer_text"][:]) == (["tamil-3"], [[]])
 
 
+def test_a_record_without_annotations_is_to_be_answered(tmp_path):
+    record = make_record(1)
+    del record["annotations"]
+    examples, _ = read(tmp_path / "f", encode(record), unanswerable=Unanswerable.keep)
+    assert (examples["id"][:], examples["answer_text"][:]) == (["tamil-1"], [[]])
+
+
 def test_a_short_answer_counts_whatever_else_is_said(tmp_path):
     record = make_record(1, annotate(*span("50")), annotate(yes_no="NO"), annotate(passage=1))
     assert answers_of(read(tmp_path / "f", encode(record))[0]) == [["50"]]
@@ -178,7 +185,7 @@ FAULTS = {  # second line of three: (rule, reason)
     ),
     "id missing": (encode(make_record(None)), "example_id must be int", "malformed row"),
     "id twice": (
-        encode(make_record(1)),
+        encode(make_record(1, question_text="another?")),
         "id 'tamil-1' is already in .*line 1",
         "id occurs twice",
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
 from chaii.corpus.files import CorpusError, iterate_lines
-from chaii.corpus.records import Rows, digest_text, take_text
+from chaii.corpus.records import Rows, digest_text, take_start, take_text
 
 _ANSWER = {"answer_text", "answer_start"}
 
@@ -29,6 +29,8 @@ def read_chaii_csv(path: Path, corpus: CorpusConfig, _tally: Tally) -> Rows:
         if missing := (needed | (_ANSWER if _ANSWER & set(columns) else set())) - set(columns):
             rule = f"no column {sorted(missing)}; the header has {columns}"
             raise CorpusError(f"{path}, row 1: {rule}")
+        if twice := sorted({name for name in columns if columns.count(name) > 1}):
+            raise CorpusError(f"{path}, row 1: column {twice} occurs twice")
         for number, cells in enumerate(reader, start=2):
             where = f"{path}, row {number}"
             if len(cells) not in (0, len(columns)):
@@ -43,11 +45,9 @@ def read_chaii_csv(path: Path, corpus: CorpusConfig, _tally: Tally) -> Rows:
 def _parse_cells(cells: dict[str, str], where: str, corpus: CorpusConfig) -> Row:
     texts, starts = [], []
     if "answer_text" in cells:
-        texts.append(cells["answer_text"])
-        try:  # the checks drop an empty answer, whatever its start
-            starts.append(int(cells["answer_start"]) if texts[0].strip() else -1)
-        except ValueError as error:
-            raise CorpusError(f"{where}: answer_start must be an integer: {error}") from error
+        texts = [cells["answer_text"]]
+        # the checks drop an empty answer, whatever its start
+        starts = [take_start(cells, "answer_start", where) if texts[0].strip() else -1]
     return {
         "id": take_text(cells, "id", where),
         "article": digest_text(cells["context"]),

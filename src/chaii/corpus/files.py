@@ -40,9 +40,11 @@ def find_files(name: str, pattern: str) -> list[Path]:
 def iterate_bytes(path: Path) -> Iterator[tuple[int, bytes]]:
     """Lines with their numbers, from 1; gzip is recognised by its first bytes, not by the name.
 
+    A UTF-8 byte order mark at the beginning is left out.
+
     Raises:
-        CorpusError: an empty file, one with a byte order mark, or a gzip stream that is cut short
-            or damaged. All lines before the damage have been yielded by then.
+        CorpusError: an empty file, or a gzip stream that is cut short or damaged. All lines before
+            the damage have been yielded by then.
     """
     number = 0
     with path.open("rb") as raw:
@@ -53,9 +55,7 @@ def iterate_bytes(path: Path) -> Iterator[tuple[int, bytes]]:
         try:
             lines = gzip.GzipFile(fileobj=raw) if head == _GZIP else raw
             for number, line in enumerate(lines, start=1):
-                if number == 1 and line.startswith(codecs.BOM_UTF8):
-                    raise CorpusError(f"{path}, row 1: UTF-8 byte order mark; save it without BOM")
-                yield number, line
+                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         except EOFError as error:
             rule = "the gzip stream ends too early; fetch the file again"
             raise CorpusError(

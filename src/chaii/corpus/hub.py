@@ -12,7 +12,14 @@ from chaii.config.corpora import CorpusConfig, HubLayout
 from chaii.corpus import natural_questions, squad
 from chaii.corpus.checks import Row, Tally
 from chaii.corpus.files import CorpusError
-from chaii.corpus.records import ParseRecord, Rows, digest_text, read_records, take
+from chaii.corpus.records import (
+    ParseRecord,
+    Rows,
+    digest_text,
+    read_records,
+    take,
+    take_identity,
+)
 from chaii.corpus.tydi import parse_tydi_record
 
 _SQUAD = ("id", "title", "context", "question", "answers", "language")  # title, language: optional
@@ -75,7 +82,9 @@ def read_hub(path: Path, corpus: CorpusConfig, tally: Tally) -> Rows:
 
 def parse_squad(where: str, record: Any, _tally: Tally) -> Row:
     """A record of the layout `squad` as a row; see `squad.build_row`."""
-    question = {**record, "answers": _list_structs(record, "answers", where)}
+    question = dict(record)
+    if "answers" in record:
+        question["answers"] = _list_structs(record, "answers", where)
     title, language = (
         take(record, key, str, where) if record.get(key) else "" for key in ("title", "language")
     )
@@ -88,7 +97,7 @@ def parse_tydi(where: str, record: Any, tally: Tally) -> Row | None:
 
     Unlike in the files, its annotations are flat, and its id is missing: a digest replaces it.
     """
-    flat = _list_structs(record, "annotations", where)
+    flat = _list_structs(record, "annotations", where) if "annotations" in record else None
     annotations = [
         {
             "minimal_answer": {
@@ -98,11 +107,13 @@ def parse_tydi(where: str, record: Any, tally: Tally) -> Row | None:
             "passage_answer": {"candidate_index": annotation.get("passage_answer_candidate_index")},
             "yes_no_answer": annotation.get("yes_no_answer"),
         }
-        for annotation in flat
+        for annotation in flat or []
     ]
     texts = [take(record, key, str, where) for key in ("question_text", "document_plaintext")]
     identity = digest_text("\n".join([*texts, str(annotations)]))
-    simple = {**record, "example_id": identity, "annotations": annotations}
+    simple = {**record, "example_id": identity}
+    if flat is not None:
+        simple["annotations"] = annotations
     return parse_tydi_record(where, simple, tally)
 
 
@@ -121,7 +132,7 @@ def parse_natural_questions(where: str, record: Any, tally: Tally) -> Row | None
         for annotation in _list_structs(record, "annotations", where)
     ]
     simple = {
-        "example_id": take(record, "id", str, where),
+        "example_id": take_identity(record, "id", where),
         "question_text": take(record, "question", dict, where).get("text"),
         "document_title": document.get("title"),
         "annotations": annotations,

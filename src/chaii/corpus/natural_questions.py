@@ -53,7 +53,8 @@ def drop_tag(token: str) -> str:
 def build_row(where: str, record: Any, *, tokens: Iterable[str], tally: Tally) -> Row | None:
     """One record as a row, given its document's tokens with "" in place of each tag.
 
-    None where English is not wanted, or it has no short answer.
+    None where English is not wanted, or it has no short answer. A record without `annotations` is
+    one to be answered.
 
     Raises:
         CorpusError: a field is missing, or a span is not one of the document.
@@ -61,7 +62,7 @@ def build_row(where: str, record: Any, *, tokens: Iterable[str], tally: Tally) -
     if not tally.wants(_LANGUAGE):
         return None
     identity = take_identity(record, "example_id", where)
-    spans, other = _take_annotations(record, where)
+    spans, other = _take_annotations(record, where) if "annotations" in record else ([], "")
     if other and not spans:
         tally.drop(_LANGUAGE, identity, other)
         return None

@@ -62,7 +62,7 @@ def read_corpus(
     written in the last two seconds, the Dataset is in memory.
 
     Raises:
-        CorpusError: no file, an unreadable or malformed one, an id that occurs twice, a setting
+        CorpusError: no file, an unreadable or malformed one, an id of two rows, a setting
             that does not go with the format, a wanted language without rows, or a file of kept ids
             or labels that is not of this corpus.
     """
@@ -132,9 +132,9 @@ def _read_examples(
 
 
 def _choose_rows(corpus: CorpusConfig, files: list[Path], tally: Tally) -> Iterator[Row]:
-    """The first `max_examples` rows of those that the settings choose, each id once."""
+    """The first `max_examples` rows of those that the settings choose, equal rows once."""
     kept = KEPT_IDS.read(Path(corpus.keep_ids)) if corpus.keep_ids else None
-    places: dict[str, str] = {}
+    places: dict[str, tuple[str, int]] = {}  # of each id: its place, and a hash of its row
     count = 0
     for path in files:
         found = False
@@ -145,11 +145,15 @@ def _choose_rows(corpus: CorpusConfig, files: list[Path], tally: Tally) -> Itera
             if not row["answer_text"] and corpus.unanswerable is Unanswerable.drop:
                 tally.drop(row["language"], row["id"], "unanswerable")
                 continue
-            earlier = places.setdefault(row["id"], where)
+            content = hash(repr(row))
+            earlier, known = places.setdefault(row["id"], (where, content))
             if earlier == where:
                 yield row
+            elif known == content:
+                tally.drop(row["language"], row["id"], "equal to an earlier row")
+                continue
             else:
-                rule = f"id '{row['id']}' is already in {earlier}; ids are unique in a corpus"
+                rule = f"id '{row['id']}' is already in {earlier}, with another content"
                 fault = CorpusError(f"{where}: {rule}", reason="id occurs twice")
                 if corpus.on_error is not OnError.skip:
                     raise fault

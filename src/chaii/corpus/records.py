@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from math import nan
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -120,6 +121,27 @@ def take_identity(holder: Any, key: str, where: str) -> str:
     if isinstance(holder, dict) and isinstance(holder.get(key), str):
         return take_text(holder, key, where)
     return str(take(holder, key, int, where))
+
+
+def take_start(holder: Any, key: str, where: str) -> int:
+    """A start character: an integer, also where it is written as `29.0` or `"29"`.
+
+    Raises:
+        CorpusError: as `take`, or it is another number or text.
+
+    >>> [take_start({"start": value}, "start", "row 2") for value in (29, 29.0, "29", " 29.0")]
+    [29, 29, 29, 29]
+    """
+    if not isinstance(holder, dict) or not isinstance(holder.get(key), str | float):
+        return take(holder, key, int, where)
+    value = holder[key]
+    try:
+        number = float(value)
+    except ValueError:
+        number = nan
+    if not number.is_integer():
+        raise CorpusError(f"{where}: {key} must be an integer, not {value!r}")
+    return int(number)
 
 
 def iterate(holder: Any, key: str, where: str) -> Iterator[tuple[str, Any]]:

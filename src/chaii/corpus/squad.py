@@ -9,7 +9,15 @@ from typing import Any
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
 from chaii.corpus.files import CorpusError, iterate_lines
-from chaii.corpus.records import Rows, digest_text, iterate, parse_json, take, take_text
+from chaii.corpus.records import (
+    Rows,
+    digest_text,
+    iterate,
+    parse_json,
+    take,
+    take_identity,
+    take_start,
+)
 
 _TYDI_ID = re.compile(r"([a-z]+)--?\d+-\d+")
 
@@ -35,15 +43,17 @@ def build_row(
 ) -> Row:
     """One question as a row; without a language, it is the one in its TyDi id.
 
+    A question without `answers` is one to be answered.
+
     Raises:
         CorpusError: a field is missing or of another type, or the language is unknown.
     """
-    identity = take_text(question, "id", where)
-    answers = list(iterate(question, "answers", where))
+    identity = take_identity(question, "id", where)
+    answers = list(iterate(question, "answers", where)) if "answers" in question else []
     if question.get("is_impossible"):
         answers = []  # SQuAD 2 lists plausible answers of such a question, which are wrong
     texts = [take(answer, "text", str, at) for at, answer in answers]
-    starts = [take(answer, "answer_start", int, at) for at, answer in answers]
+    starts = [take_start(answer, "answer_start", at) for at, answer in answers]
     return {
         "id": identity,
         "article": title or digest_text(context),

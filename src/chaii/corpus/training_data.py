@@ -13,6 +13,7 @@ from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 
 from chaii.config.schema import OnLeak, TrainConfig
+from chaii.corpus.files import CorpusError
 from chaii.corpus.folds import assign_folds, split_fold
 from chaii.corpus.leakage import count_leaks, find_leaks, list_leaking_rows
 from chaii.corpus.readers import find_sources, read_corpus
@@ -32,7 +33,7 @@ def read_corpora(config: TrainConfig) -> dict[str, Dataset]:
     """Read and check every corpus of the run; print what was repaired and dropped.
 
     Raises:
-        CorpusError: a corpus cannot be read; see `read_corpus`.
+        CorpusError: a corpus cannot be read (see `read_corpus`), or all of its rows are dropped.
     """
     demo = Path(config.paths.demo)
     if any(Path(source.path).is_relative_to(demo) for source in config.corpora.values()):
@@ -48,6 +49,8 @@ def read_corpora(config: TrainConfig) -> dict[str, Dataset]:
         )
         reports.append(report)
     print(format_reports(reports))
+    if empty := [name for name, examples in corpora.items() if not len(examples)]:
+        raise CorpusError(f"corpus {', '.join(empty)}: no row is left to train on; see the table")
     return corpora
 
 

@@ -43,6 +43,8 @@ def read_tydi_primary(path: Path, corpus: CorpusConfig, tally: Tally) -> Rows:
 def parse_tydi_record(where: str, record: Any, tally: Tally) -> Row | None:
     """One record as a row; None where its language is not wanted, or it has no short answer.
 
+    A record without `annotations` is one to be answered.
+
     Raises:
         CorpusError: a field is missing, or a span is not one of the document.
     """
@@ -50,7 +52,7 @@ def parse_tydi_record(where: str, record: Any, tally: Tally) -> Row | None:
     if not tally.wants(language):
         return None
     identity = f"{language}-{take_identity(record, 'example_id', where)}"
-    spans, other = _take_annotations(record, where)
+    spans, other = _take_annotations(record, where) if "annotations" in record else ([], "")
     if other and not spans:
         tally.drop(language, identity, other)
         return None
