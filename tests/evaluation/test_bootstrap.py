@@ -13,13 +13,13 @@ def test_the_interval_is_that_of_the_normal_approximation():
     assert interval.high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
-def test_the_interval_holds_the_truth_as_often_as_it_says():
+def test_the_interval_holds_the_mean_as_often_as_its_level():
     rng = np.random.default_rng(1)
     hits = 0
     for seed in range(300):
         effect = rng.normal(size=40).repeat(5)  # five questions of a context agree
         values = effect + 0.1 * rng.normal(size=200)
-        interval = bootstrap_interval(values, groups=np.arange(200) // 5, rounds=300, seed=seed)
+        interval = bootstrap_interval(values, clusters=np.arange(200) // 5, rounds=300, seed=seed)
         hits += interval.low <= 0 <= interval.high
     assert 0.89 <= hits / 300 <= 0.98
 
@@ -27,8 +27,12 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
 def test_rows_that_belong_together_widen_the_interval():
     values = np.random.default_rng(2).normal(size=50).repeat(8)
     alone = bootstrap_interval(values)
-    together = bootstrap_interval(values, groups=[row // 8 for row in range(400)])
+    together = bootstrap_interval(values, clusters=[row // 8 for row in range(400)])
     assert together.high - together.low > 2 * (alone.high - alone.low)
+
+
+def test_a_single_cluster_has_no_spread():
+    assert bootstrap_interval([0.0, 1.0], clusters=["a", "a"]) == (0.5, 0.5, 0.5)
 
 
 def test_many_rows_are_drawn_in_parts(monkeypatch):
@@ -39,9 +43,9 @@ def test_many_rows_are_drawn_in_parts(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("values", "groups", "message"),
-    [([], None, "at least one row"), ([1.0], ["a", "b"], "2 groups for 1 rows")],
+    ("values", "clusters", "message"),
+    [([], None, "at least one row"), ([1.0], ["a", "b"], "2 clusters for 1 rows")],
 )
-def test_nothing_to_draw_from_is_refused(values, groups, message):
+def test_nothing_to_draw_from_is_refused(values, clusters, message):
     with pytest.raises(ValueError, match=message):
-        bootstrap_interval(values, groups=groups)
+        bootstrap_interval(values, clusters=clusters)

@@ -158,7 +158,7 @@ def test_a_baseline_replaces_the_member_of_its_name(rows):
 
 
 def test_a_run_that_shares_no_row_is_no_baseline(rows):
-    with pytest.raises(ValueError, match="other: has held out none of these 4 rows"):
+    with pytest.raises(ValueError, match="other: its out-of-fold table holds none of these 4 rows"):
         report.add_baseline(rows, rows.assign(corpus="else"), name="other")
 
 

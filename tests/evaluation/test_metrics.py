@@ -109,3 +109,23 @@ def test_nothing_to_score_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         score_answers(predictions, golds, [])
+
+
+@pytest.mark.parametrize(
+    ("prediction", "gold", "language", "expected"),
+    [
+        ("el río largo", "río largo", "spanish", 1.0),
+        ("der Fluss", "Fluss", "german", 1.0),
+        ("những con sông", "con sông", "vietnamese", 1.0),
+        ("النهر", "نهر", "arabic", 1.0),
+        ("北京大学", "北京", "chinese", 2 / 3),
+        ("the river", "river", "english", 1.0),
+    ],
+)
+def test_f1_follows_the_script_of_mlqa(
+    prediction: str, gold: str, language: str, expected: float
+) -> None:
+    codes = {"spanish": "es", "german": "de", "vietnamese": "vi", "arabic": "ar", "chinese": "zh"}
+    for name in (language, language.title(), codes.get(language, "en")):
+        assert f1(prediction, gold, language=name) == pytest.approx(expected)
+    assert f1(prediction, gold, language="hindi") != pytest.approx(expected)

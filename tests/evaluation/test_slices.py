@@ -50,7 +50,7 @@ def rows():
             "context": ["x" * 10, "y" * 20, "z" * 30, ""],
             "answer_text": [["5"], ["a b", "c"], ["1912"], []],
             "answer_start": [[0], [19], [11], []],
-            "group": [0, 1, 2, 3],
+            "cluster": [0, 1, 2, 3],
             "jaccard": [1.0, 0.5, 0.0, 1.0],
         }
     )
@@ -63,7 +63,7 @@ def test_every_row_is_in_one_line_of_each_table(rows, title):
     assert (table["rows"] * table["mean"]).sum() == rows["jaccard"].sum()
 
 
-def test_lines_stand_in_the_order_of_their_meaning(rows):
+def test_labels_come_in_the_order_of_their_meaning(rows):
     labels = {title: list(table["label"]) for title, table in tabulate_slices(rows, seed=0).items()}
     assert labels == {
         "language": ["hindi", "tamil"],
@@ -78,8 +78,8 @@ def test_equal_lengths_are_one_line(rows):
     assert list(table["label"]) == ["4–4"]
 
 
-def test_an_interval_needs_ten_groups():
-    rows = pd.DataFrame({"group": range(10), "jaccard": [0.0, 1.0] * 5})
+def test_an_interval_needs_ten_clusters():
+    rows = pd.DataFrame({"cluster": range(10), "jaccard": [0.0, 1.0] * 5})
     assert describe_scores(rows, "jaccard", seed=0)["high"] > 0.5
-    rows.loc[0, "group"] = 1
+    rows.loc[0, "cluster"] = 1
     assert math.isnan(describe_scores(rows, "jaccard", seed=0)["high"])

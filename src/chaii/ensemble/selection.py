@@ -147,7 +147,7 @@ class _Search:
         """The paired gain of one method over another on these rows."""
         difference = (self.score(method) - self.score(over))[rows]
         contexts = [self.gold.contexts[row] for row in rows]
-        return bootstrap_interval(difference, groups=contexts, seed=self.search.seed, **options)
+        return bootstrap_interval(difference, clusters=contexts, seed=self.search.seed, **options)
 
     def try_rules(self, default: MethodConfig, rows: _Rows) -> Iterator[dict[str, Any]]:
         """Try each cleaning rule on each group, after the rules that were kept before it."""
@@ -197,7 +197,7 @@ class _Search:
         scores = {describe_method(method): self.score(method) for method in methods}
         if nested is not None:
             scores["auto, nested"] = self.gold.score(nested)
-        interval = partial(bootstrap_interval, groups=self.gold.contexts, seed=self.search.seed)
+        interval = partial(bootstrap_interval, clusters=self.gold.contexts, seed=self.search.seed)
         lines = []
         for name, values in scores.items():
             score, gain = interval(values), interval(values - self.score(default))

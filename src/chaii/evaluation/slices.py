@@ -1,13 +1,10 @@
-"""Scores of rows that are alike: by language, kind of answer, context length, answer position."""
+"""Scores by slice of the rows: language, kind of answer, context length, answer position."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import regex
-from numpy.typing import NDArray
 
 from chaii.evaluation.bootstrap import bootstrap_interval
 
@@ -19,11 +16,11 @@ ANSWER_KINDS = {
     "long": "5 words or more",
     "none": "no accepted answer",
 }
-_FEWEST_GROUPS = 10  # an interval of fewer says nothing
+_FEWEST_CLUSTERS = 10  # too few to draw from
 _FIFTHS = ["first fifth", "second fifth", "third fifth", "fourth fifth", "last fifth", "none"]
 
-# A word of one of these, in Hindi, Tamil or English, next to a digit makes a date. Suffixes may
-# follow a month in Hindi and Tamil, so only what is short enough to begin other words is closed.
+# One of these words, in Hindi, Tamil or English, and a digit make a date. Suffixes may follow a
+# month in Hindi and Tamil; only the words that begin other words must end at a word's end.
 _MONTHS = (
     "जनवरी फरवरी फ़रवरी मार्च अप्रैल मई जून जुलाई अगस्त सितंबर सितम्बर अक्टूबर अक्तूबर नवंबर नवम्बर दिसंबर दिसम्बर "
     "ஜனவரி பிப்ரவரி மார்ச் ஏப்ரல் ஜூன் ஜூலை ஆகஸ்ட் ஆகஸ்டு செப்டம்பர் செப்டெம்பர் அக்டோபர் நவம்பர் டிசம்பர் "
@@ -39,9 +36,7 @@ _NUMBER = regex.compile(r"[\p{P}~+]*(?:\d|\p{Sc}|(?:US|Rs|रु)\W*[\d\p{Sc}])"
 
 
 def classify_answer(text: str) -> str:
-    """Key of `ANSWER_KINDS` whose rule an answer meets first, by its letters and digits alone.
-
-    Digits of every script count.
+    """Classify an answer by its letters and digits, of any script: a key of `ANSWER_KINDS`.
 
     >>> [classify_answer(text) for text in ("१५ अगस्त १९४७", "2,525 किमी", "நியூ யார்க்")]
     ['date', 'number', 'short phrase']
@@ -60,18 +55,17 @@ def classify_answer(text: str) -> str:
 
 
 def describe_scores(rows: pd.DataFrame, metric: str, *, seed: int) -> dict[str, float]:
-    """Count, mean and its 95 % bootstrap interval: rows, mean, low, high.
+    """Number of rows, mean of a metric and its 95 % bootstrap interval: rows, mean, low, high.
 
-    Rows with the same value in the column group are drawn together. With fewer than 10 groups the
-    interval is NaN.
+    Rows are drawn by their column `cluster`. With fewer than 10 clusters the interval is NaN.
 
-    >>> table = pd.DataFrame({"group": range(20), "jaccard": 0.5})
+    >>> table = pd.DataFrame({"cluster": range(20), "jaccard": 0.5})
     >>> describe_scores(table, "jaccard", seed=0)
     {'rows': 20, 'mean': 0.5, 'low': 0.5, 'high': 0.5}
     """
-    groups = rows["group"].to_list()
-    mean, low, high = bootstrap_interval(rows[metric], groups=groups, seed=seed)
-    if len(set(groups)) < _FEWEST_GROUPS:
+    clusters = rows["cluster"].to_list()
+    mean, low, high = bootstrap_interval(rows[metric], clusters=clusters, seed=seed)
+    if len(set(clusters)) < _FEWEST_CLUSTERS:
         low = high = float("nan")
     return {"rows": len(rows), "mean": mean, "low": low, "high": high}
 
@@ -79,46 +73,34 @@ def describe_scores(rows: pd.DataFrame, metric: str, *, seed: int) -> dict[str, 
 def tabulate_slices(rows: pd.DataFrame, *, seed: int) -> dict[str, pd.DataFrame]:
     """Jaccard of the rows of each language, kind of answer, context length and answer position.
 
-    `rows` has the columns language, context, answer_text and answer_start (lists, the first
-    counts), group and jaccard. Each table has the columns label, rows, mean, low and high (see
+    `rows` has the columns language, context, answer_text and answer_start (lists, whose first item
+    counts), cluster and jaccard. Each table has the columns rows, mean, low, high and label (see
     `describe_scores`), without labels that no row has.
     """
-    texts = [next(iter(texts), "") for texts in rows["answer_text"]]
-    kinds = list(map(classify_answer, texts))
-    slices = {
-        "language": (rows["language"], sorted(rows["language"].unique())),
-        "answer": (kinds, list(ANSWER_KINDS)),
-        "context length": _label_quarters(rows["context"].str.len().to_numpy()),
-        "answer position": (_place_answers(rows), _FIFTHS),
-    }
-    return {
-        title: _tabulate(rows, labels, order, seed) for title, (labels, order) in slices.items()
-    }
-
-
-def _tabulate(
-    rows: pd.DataFrame, labels: Sequence[str], order: Sequence[str], seed: int
-) -> pd.DataFrame:
-    groups = dict(list(rows.groupby(pd.Series(list(labels), index=rows.index))))
-    present = [label for label in order if label in groups]
-    scores = [describe_scores(groups[label], "jaccard", seed=seed) for label in present]
-    return pd.DataFrame(scores).assign(label=present)
-
-
-def _label_quarters(lengths: NDArray[np.int64]) -> tuple[list[str], list[str]]:
-    """Name the quarter each length lies in by its shortest and longest; equal lengths stay one."""
-    cuts = np.unique(np.quantile(lengths, [0.25, 0.5, 0.75]))
-    quarter = np.searchsorted(cuts, lengths)
-    names = {}
-    for number in np.unique(quarter):
-        inside = lengths[quarter == number]
-        names[number] = f"{inside.min():,}–{inside.max():,}"
-    return [names[number] for number in quarter], list(names.values())
-
-
-def _place_answers(rows: pd.DataFrame) -> list[str]:
-    """Fifth of the context that the first accepted answer begins in."""
-    return [
-        _FIFTHS[min(5 * int(starts[0]) // max(len(context), 1), 4)] if len(starts) else "none"
+    kinds = [classify_answer(next(iter(texts), "")) for texts in rows["answer_text"]]
+    fifths = [
+        min(5 * int(starts[0]) // max(len(context), 1), 4) if len(starts) else 5
         for context, starts in zip(rows["context"], rows["answer_start"], strict=True)
     ]
+    slices = {
+        "language": rows["language"],
+        "answer": pd.Categorical(kinds, list(ANSWER_KINDS)),
+        "context length": _name_quarters(rows["context"].str.len()),
+        "answer position": pd.Categorical.from_codes(fifths, _FIFTHS),
+    }
+    return {
+        title: pd.DataFrame(
+            describe_scores(part, "jaccard", seed=seed) | {"label": label}
+            for label, part in rows.groupby(labels, observed=True)
+        )
+        for title, labels in slices.items()
+    }
+
+
+def _name_quarters(lengths: pd.Series) -> pd.Categorical:
+    """Name the quarter of each length by its shortest and longest; equal lengths stay together."""
+    cuts = np.unique(np.quantile(lengths, [0.25, 0.5, 0.75]))
+    quarters = lengths.groupby(np.searchsorted(cuts, lengths))
+    shortest, longest = quarters.transform("min"), quarters.transform("max")
+    names = [f"{low:,}–{high:,}" for low, high in zip(shortest, longest, strict=True)]
+    return pd.Categorical(names, [names[row] for row in np.unique(shortest, return_index=True)[1]])
