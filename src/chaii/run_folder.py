@@ -192,6 +192,12 @@ class RunFolder:
         metrics: dict[str, Any] = json.loads(self.metrics.read_text(encoding="utf-8"))
         return metrics
 
+    def read_environment(self) -> dict[str, Any]:
+        """Read versions, commit, seed and hardware of the run."""
+        file = self.path / "environment.json"
+        environment: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return environment
+
 
 def find_runs(root: Path, name: str) -> list[RunFolder]:
     """Finished folds of a run, in the order of their names.

@@ -29,6 +29,7 @@ from chaii.evaluation.score_table import format_scores
 from chaii.model.backbone import load_model, load_tokenizer
 from chaii.model.collapse_guard import CollapseError
 from chaii.model.collate import PlanDataset
+from chaii.model.stage_reset import find_borders
 from chaii.model.trainer import train_model
 from chaii.recipe.plan import make_plan
 from chaii.recipe.plan_summary import format_summary, summarise_plan
@@ -83,7 +84,8 @@ def train_fold(config: TrainConfig) -> RunFolder:
     if fold.held_out is not None:
         evaluator = Evaluator(config, fold.held_out, fold.tokenizer)
         run.write_leaks(fold.leaks.pairs)
-    model, metrics = _train(fold, run, score=evaluator.score if evaluator else None)
+    scores_meanwhile = evaluator and config.trainer.num_evaluations
+    model, metrics = _train(fold, run, score=evaluator.score if scores_meanwhile else None)
     run.write_model(model, fold.tokenizer)
     if evaluator:
         _notice("answering the held-out questions")
@@ -164,6 +166,9 @@ def _train_once(
     """Train the model until the end of the plan or until it collapses; return the log."""
     config = fold.config
     seed = config.seed + restart
+    borders = []
+    if config.recipe.reset_optimizer:
+        borders = find_borders(plan, effective_batch_size=config.backbone.effective_batch_size)
     return train_model(
         model,
         PlanDataset(plan, fold.stores, cutout_config=config.recipe.cutout, seed=seed),
@@ -173,6 +178,7 @@ def _train_once(
         seed=seed,
         score=score,
         rate_factor=0.5**restart,
+        borders=borders,
     )
 
 

@@ -15,8 +15,9 @@ from chaii.config.ensemble import EnsembleConfig, MethodKind
 from chaii.config.errors import ConfigError, describe_error
 from chaii.config.schema import Precision, TrainConfig
 from chaii.config.settings import flatten_settings
+from chaii.config.study import AblateConfig
 
-_Schema = TypeVar("_Schema", TrainConfig, EnsembleConfig)
+_Schema = TypeVar("_Schema", TrainConfig, EnsembleConfig, AblateConfig)
 _Rule = tuple[Callable[[float], bool], str]  # written so that no comparison holds for NaN
 
 _COUNT: _Rule = (lambda value: value >= 1, "must be at least 1")
@@ -39,6 +40,7 @@ _RULES = {  # of single numbers; a key without the numbers of lists and the name
     "recipe.stages.sources.max_examples": _COUNT,
     "recipe.cutout.rate": _PART,
     "recipe.cutout.span": _COUNT,
+    "recipe.max_tokens": _COUNT,
     "recipe.predict_max_length": _COUNT,
     "recipe.predict_doc_stride": _NOT_NEGATIVE,
     "backbone.scratch.vocab_size": _COUNT,
@@ -50,7 +52,7 @@ _RULES = {  # of single numbers; a key without the numbers of lists and the name
     "trainer.predict_batch_size": _COUNT,
     "trainer.weight_decay": _NOT_NEGATIVE,
     "trainer.max_grad_norm": _NOT_NEGATIVE,
-    "trainer.num_evaluations": _COUNT,
+    "trainer.num_evaluations": _NOT_NEGATIVE,
     "trainer.num_workers": _NOT_NEGATIVE,
     "trainer.num_threads": _COUNT,
     "trainer.max_answer_tokens": _COUNT,
@@ -68,6 +70,10 @@ _RULES = {  # of single numbers; a key without the numbers of lists and the name
     "time_budget": _POSITIVE,
     "n_best": (lambda value: 0 <= value <= 1000, "must be from 0 to 1000"),
     "predict_batch_size": _COUNT,
+    "study.seeds": _SEED,
+    "study.tokens": _COUNT,
+    "max_hours": _NOT_NEGATIVE,
+    "rounds": (lambda value: value >= 1000, "must be at least 1000"),
 }
 
 
@@ -95,6 +101,18 @@ def check_ensemble(config: DictConfig) -> EnsembleConfig:
     return ensemble
 
 
+def check_ablate(config: DictConfig) -> AblateConfig:
+    """Turn what Hydra composed into an `AblateConfig`.
+
+    Raises:
+        ConfigError: rules are broken; the message names each key, its value and the rule.
+    """
+    ablate = _to_object(config, AblateConfig)
+    if problems := [*_check_numbers(ablate), *_check_study(ablate)]:
+        raise ConfigError("; ".join(problems))
+    return ablate
+
+
 def _to_object(config: DictConfig, schema: type[_Schema]) -> _Schema:
     """Fill the schema anew: Hydra lets ``+key=value`` past it."""
     missing = sorted(OmegaConf.missing_keys(config))
@@ -109,7 +127,7 @@ def _to_object(config: DictConfig, schema: type[_Schema]) -> _Schema:
     return filled
 
 
-def _check_numbers(config: TrainConfig | EnsembleConfig) -> Iterator[str]:
+def _check_numbers(config: TrainConfig | EnsembleConfig | AblateConfig) -> Iterator[str]:
     plain = OmegaConf.to_container(OmegaConf.structured(config))
     for key, value in flatten_settings(plain).items():
         name = re.sub(r"\[\d+\]", "", key)
@@ -150,6 +168,8 @@ def _check_recipe(train: TrainConfig) -> Iterator[str]:
             f"recipe.predict_doc_stride={recipe.predict_doc_stride}: "
             f"must be below recipe.predict_max_length={recipe.predict_max_length}"
         )
+    if recipe.reset_optimizer and recipe.mixed:
+        yield "recipe.reset_optimizer=true: a mixed recipe has no border between stages"
     for s, stage in enumerate(recipe.stages):
         if not stage.sources:
             yield f"recipe.stages[{s}].sources: must hold at least one source"
@@ -179,6 +199,21 @@ def _check_members(config: EnsembleConfig) -> Iterator[str]:
     no_null = method.kind in (MethodKind.fusion, MethodKind.auto)
     if no_null and method.decode.null_threshold is not None:
         yield "method.decode.null_threshold: only where method.kind is vote or single"
+
+
+def _check_study(config: AblateConfig) -> Iterator[str]:
+    study = config.study
+    for key, name in {
+        "study.name": study.name,
+        **{f"study.arms.{a}": a for a in study.arms},
+    }.items():
+        yield from _check_name(key, name)
+    if study.reference not in study.arms:
+        yield f"study.reference={study.reference}: must be one of the arms {list(study.arms)}"
+    if not study.seeds or len(set(study.seeds)) < len(study.seeds):
+        yield f"study.seeds={study.seeds}: name at least one, and each once"
+    if not study.folds:
+        yield "study.folds=[]: name at least one"
 
 
 def _check_name(key: str, name: str) -> Iterator[str]:

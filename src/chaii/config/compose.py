@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from chaii.config.ensemble import EnsembleConfig
 from chaii.config.errors import one_line_errors
 from chaii.config.schema import TrainConfig
+from chaii.config.study import AblateConfig
 
 Job = Callable[[DictConfig], None]
 
@@ -28,6 +29,7 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="ensemble_schema", node=EnsembleConfig)
+    store.store(name="study_schema", node=AblateConfig)
 
 
 def compose_config(conf: Path, name: str, overrides: Sequence[str] = ()) -> DictConfig:

@@ -49,6 +49,13 @@ class Labels(Enum):
     all = "all"  # every one: the loss is of the sum of their probabilities
 
 
+class Join(Enum):
+    """Which texts of a corpus are joined into one context."""
+
+    paragraph = "paragraph"  # none: as the file has them
+    article = "article"  # paragraphs of an article; rows of SQuAD's form only
+
+
 @dataclass
 class HubConfig:
     """Which part of a Hub data set is read, and how its columns are named."""
@@ -76,6 +83,8 @@ class CorpusConfig:
     on_error: OnError = OnError["raise"]  # skip: faulty rows are counted; JSON lines and Hub only
     hub: HubConfig | None = None  # set where format is hub, and nowhere else
     keep_ids: str | None = None  # file of the ids to read, as scripts/filter_questions.py writes it
+    join: Join = Join.paragraph
+    first_match: bool = False  # move given answers to their first textual match, as chaii's are
     labels: Labels = Labels.first
     labels_file: str | None = None  # places as scripts/relabel.py writes them; wins over labels
     description: str = ""  # what the corpus is

@@ -107,6 +107,8 @@ class RecipeConfig:
 
     stages: list[StageConfig] = MISSING
     mixed: bool = False  # all stages' windows in one random order: the baseline to beat
+    max_tokens: int | None = None  # windows are drawn evenly from all stages to this many tokens
+    reset_optimizer: bool = False  # a fresh optimiser and schedule for every stage
     cutout: CutoutConfig = field(default_factory=CutoutConfig)
     predict_max_length: int = 384  # tokens
     predict_doc_stride: int = 128  # tokens
@@ -149,7 +151,9 @@ class TrainerConfig:
     max_grad_norm: float = 1.0
     lr_scheduler_type: str = "linear"
     precision: Precision = Precision.auto
-    num_evaluations: int = 4  # how often held-out rows are scored and a checkpoint is written
+    # How often held-out rows are scored and a checkpoint is written; the best one is kept. With 0
+    # neither is done until the end, and the last weights are kept.
+    num_evaluations: int = 4
     num_workers: int = 0  # processes that assemble batches
     num_threads: int | None = None  # CPU threads of torch; None: all cores
     max_answer_tokens: int = 30

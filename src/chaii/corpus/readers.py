@@ -16,6 +16,7 @@ from chaii.config.corpora import (
     CorpusConfig,
     CorpusFormat,
     HubLayout,
+    Join,
     Labels,
     OnError,
     Unanswerable,
@@ -25,6 +26,7 @@ from chaii.corpus.checks import UNREAD, Row, Tally
 from chaii.corpus.files import CorpusError, find_files
 from chaii.corpus.hub import find_hub_files, read_hub
 from chaii.corpus.id_files import KEPT_IDS
+from chaii.corpus.join import join_articles, move_to_first_match
 from chaii.corpus.label_repair import read_labels, relabel_rows
 from chaii.corpus.natural_questions import read_natural_questions
 from chaii.corpus.records import Rows
@@ -98,6 +100,8 @@ def find_sources(name: str, corpus: CorpusConfig) -> list[Path]:
     if corpus.on_error is OnError.skip and corpus.format in _WHOLE_FILES:
         raise CorpusError(f"corpus {name}: on_error skip is not possible with format {form}")
     squad = corpus.format in _WHOLE_FILES or (corpus.hub and corpus.hub.layout is HubLayout.squad)
+    if corpus.join is Join.article and (corpus.format is CorpusFormat.chaii_csv or not squad):
+        raise CorpusError(f"corpus {name}: join article does not go with format {form}")
     if corpus.language and not squad:
         rule = "its rows give their language, to be chosen by languages"
         raise CorpusError(f"corpus {name}: language does not go with format {form}: {rule}")
@@ -116,6 +120,8 @@ def _read_examples(
     """Chosen, checked rows that know their corpus."""
     chosen = map(tally.check, _choose_rows(corpus, files, tally))
     checked: Iterator[Row] = (row for row in chosen if row is not None)
+    if corpus.first_match:
+        checked = move_to_first_match(checked)
     if corpus.labels is not Labels.first or corpus.labels_file:
         checked = relabel_rows(checked, corpus)
     for row in checked:
@@ -138,7 +144,8 @@ def _choose_rows(corpus: CorpusConfig, files: list[Path], tally: Tally) -> Itera
     count = 0
     for path in files:
         found = False
-        for where, row in _READERS[corpus.format](path, corpus, tally):
+        rows = _READERS[corpus.format](path, corpus, tally)
+        for where, row in join_articles(rows) if corpus.join is Join.article else rows:
             found = True
             if not tally.wants(row["language"]) or (kept is not None and row["id"] not in kept):
                 continue

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, ProgressCallback, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -16,6 +17,7 @@ from chaii.model.collapse_guard import CollapseGuard, RateScale, drop_checkpoint
 from chaii.model.collate import Batch, PlanDataset, collate
 from chaii.model.loss import span_loss
 from chaii.model.predict import choose_precision, padding_step
+from chaii.model.stage_reset import StageReset, restart_schedule
 
 Score = Callable[[PreTrainedModel], dict[str, float]]
 
@@ -30,11 +32,13 @@ def train_model(
     seed: int,
     score: Score | None = None,
     rate_factor: float = 1.0,
+    borders: Sequence[int] = (),
 ) -> list[dict[str, Any]]:
     """Train `model` on `dataset` in its order for one epoch; resume from a checkpoint in `folder`.
 
     With `score`, the model is scored at even distances, and the weights of the best ``jaccard`` are
     loaded at the end; without it the last weights stay. `rate_factor` scales the learning rate.
+    At each of the optimiser steps `borders` the optimiser and the schedule start anew.
 
     Returns:
         The log: one entry per logged step, with its loss and learning rate or its scores.
@@ -56,10 +60,11 @@ def train_model(
             collate, template=dataset.template, pad_to_multiple_of=padding_step()
         ),
         score=score,
+        borders=borders,
     )
     loop.remove_callback(ProgressCallback)
     guard = CollapseGuard()
-    for callback in (QuietProgress(), guard, RateScale(rate_factor)):
+    for callback in (QuietProgress(), guard, RateScale(rate_factor), StageReset(borders)):
         loop.add_callback(callback)
     checkpoint = get_last_checkpoint(folder) if folder.is_dir() else None
     loop.train(resume_from_checkpoint=checkpoint)
@@ -92,9 +97,23 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
 
     control: Any
 
-    def __init__(self, *, score: Score | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, score: Score | None = None, borders: Sequence[int] = (), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._score = score
+        self._borders = borders
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Make the library's schedule; with borders, a linear one for each part between them."""
+        if not self._borders:
+            return super().create_scheduler(num_training_steps, optimizer)
+        schedule = restart_schedule(
+            self._borders, steps=num_training_steps, warmup_ratio=self.args.warmup_steps
+        )
+        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, schedule)
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, **_: Any
@@ -129,7 +148,7 @@ def training_arguments(
     """Translate the configuration into the library's arguments."""
     steps = -(-windows // backbone.effective_batch_size)
     steps = min(steps, trainer.max_steps or steps)
-    every = max(1, -(-steps // trainer.num_evaluations))
+    every = max(1, -(-steps // max(1, trainer.num_evaluations)))
     batch_size, precision = (
         trainer.per_device_train_batch_size,
         choose_precision(trainer.precision),
@@ -159,7 +178,7 @@ def training_arguments(
         bf16=precision is Precision.bf16,
         fp16=precision is Precision.fp16,
         seed=seed,
-        save_strategy="steps",
+        save_strategy="steps" if trainer.num_evaluations else "no",
         save_steps=every,
         save_total_limit=2,  # the collapse guard may have to go back behind the last one
         logging_steps=trainer.logging_steps,

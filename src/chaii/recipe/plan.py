@@ -10,6 +10,7 @@ import pandas as pd
 from chaii.config.schema import RecipeConfig, SourceConfig
 from chaii.recipe.augmentation import balance_positions
 from chaii.recipe.span_labels import IntArray
+from chaii.recipe.token_budget import thin_stages
 from chaii.recipe.token_store import TokenStore
 from chaii.recipe.windows import crop, slide
 
@@ -38,7 +39,7 @@ def make_plan(
     Raises:
         ValueError: there is nothing to train on.
     """
-    stages, planned = [], 0
+    cut = []
     for number, stage in enumerate(recipe.stages):
         sources = [
             cut_source(
@@ -49,7 +50,11 @@ def make_plan(
             )
             for place, source in enumerate(stage.sources)
         ]
-        windows = pd.concat(sources, ignore_index=True).assign(stage=np.int32(number))
+        cut.append(pd.concat(sources, ignore_index=True).assign(stage=np.int32(number)))
+    if recipe.max_tokens is not None:
+        cut = thin_stages(cut, tokens=recipe.max_tokens, seed=seed)
+    stages, planned = [], 0
+    for number, (stage, windows) in enumerate(zip(recipe.stages, cut, strict=True)):
         if stage.shuffle:
             windows = _shuffle_by_length(
                 windows,

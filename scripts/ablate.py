@@ -1,0 +1,55 @@
+"""Train the missing runs of a study, then compare its arms: ``scripts/ablate.py study=demo``."""
+
+import time
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from chaii.config.checks import check_ablate, check_train
+from chaii.config.compose import hydra_script
+from chaii.config.schema import TrainConfig
+from chaii.config.study import AblateConfig, StudyRun, list_overrides, list_runs
+
+
+def compose_run(config: AblateConfig, run: StudyRun) -> TrainConfig:
+    """Compose and check the configuration of one run."""
+    composed = hydra.compose("train", overrides=list_overrides(config.study, run))
+    composed.paths = config.paths
+    return check_train(composed)
+
+
+@hydra_script("study")
+def main(config: DictConfig) -> None:
+    """Check all arms, train what no process has trained or is training, compare."""
+    checked = check_ablate(config)
+    study, runs = checked.study, list_runs(checked.study)
+    for run in runs[: len(study.arms)]:
+        compose_run(checked, run)  # a mistake in the last arm must not cost hours
+    print("loading torch and transformers ...", flush=True)
+    from transformers.utils import logging
+
+    from chaii.evaluation.study_folder import StudyFolder
+    from chaii.train import train_fold
+
+    logging.set_verbosity_error()  # our own messages and progress bars are enough
+    logging.disable_progress_bar()
+    folder = StudyFolder(Path(checked.results, study.name))
+    hours = float("inf") if checked.max_hours is None else checked.max_hours
+    began = time.monotonic()
+    for run in runs:
+        if time.monotonic() - began >= 3600 * hours:
+            break
+        overrides = study.arms[run.arm]
+        with folder.claim(run) as is_ours:
+            if not is_ours or folder.holds(run, overrides):
+                continue
+            before = time.process_time()
+            trained = train_fold(compose_run(checked, run))
+            seconds = time.process_time() - before
+            folder.add(run, trained, overrides=overrides, cpu_seconds=seconds)
+    print("\n" + folder.compare(study, rounds=checked.rounds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Compare the arms of a study: effects paired by seed and held-out row, with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from chaii.evaluation.metrics import METRICS
+
+LEVEL = 0.95
+_RUN = ["seed", "fold"]  # what a run has in common with the reference's that it is paired with
+
+
+def compare_arms(
+    rows: pd.DataFrame, *, reference: str, rounds: int = 10_000, seed: int = 2021
+) -> pd.DataFrame:
+    """Compare every arm with the reference, over the runs that both have.
+
+    Args:
+        rows: scored held-out rows of all runs, with the columns arm, seed, fold, id, article,
+            jaccard, exact and f1.
+        rounds: of the bootstrap, see `bootstrap_effect`.
+
+    Returns:
+        One row per arm, the reference first: ``arm``, ``runs``, for each metric its mean, the
+        difference to the reference's mean on the same runs with the ends of its interval
+        (``jaccard``, ``jaccard_effect``, ``jaccard_low``, ``jaccard_high``), and ``p``: that of the
+        Jaccard's effect, by Holm's correction for the number of arms. Ends and ``p`` are missing
+        where there are fewer than two runs.
+
+    Raises:
+        ValueError: an arm has no run in common with the reference, or other held-out rows in one.
+    """
+    arms = {str(arm): part for arm, part in rows.groupby("arm", sort=False)}
+    if reference not in arms:
+        raise ValueError(f"study: the reference arm {reference!r} has no finished run")
+    base = arms.pop(reference)
+    compared = [_describe_reference(base, reference)]
+    for arm, part in arms.items():
+        paired = _pair(part, base, arm)
+        line: dict[str, Any] = {"arm": arm, "runs": paired.groupby(_RUN).ngroups}
+        draws = bootstrap_effect(paired, rounds=rounds, seed=seed)
+        means = paired.groupby(_RUN)[list(METRICS)].mean().mean()
+        for metric in METRICS:
+            line[metric] = part.groupby(_RUN)[metric].mean().mean()
+            line[f"{metric}_effect"] = means[metric]
+            if draws is not None:
+                ends = np.quantile(draws[metric], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+                line[f"{metric}_low"], line[f"{metric}_high"] = ends
+        line["p"] = np.nan if draws is None else _p_value(draws["jaccard"])
+        compared.append(line)
+    columns = [f"{metric}{end}" for metric in METRICS for end in ("", "_effect", "_low", "_high")]
+    table = pd.DataFrame(compared, columns=["arm", "runs", *columns, "p"])
+    table["p"] = correct_holm(table["p"].to_numpy())
+    return table
+
+
+def bootstrap_effect(
+    differences: pd.DataFrame, *, rounds: int, seed: int
+) -> dict[str, NDArray[np.float64]] | None:
+    """Draw the mean difference of each metric anew, ``(rounds,)``; None with fewer than two runs.
+
+    In each round runs are drawn with replacement, and inside each drawn run its articles: a run
+    carries the chance of its seed, and questions on one article succeed and fail together. The
+    deviations from the mean are widened by sqrt(runs / (runs - 1)), since a bootstrap of few runs
+    underestimates the spread between them.
+
+    Args:
+        differences: paired rows with the columns seed, fold, article and the metrics.
+
+    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), sections 2.4, 3.8.
+    """
+    runs = [part for _, part in differences.groupby(_RUN)]
+    if len(runs) < 2:
+        return None
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(len(runs), size=(rounds, len(runs)))
+    sums = np.zeros((rounds, len(METRICS)))
+    for number, run in enumerate(runs):
+        groups = run.groupby("article")
+        total, size = groups[list(METRICS)].sum().to_numpy(), groups.size().to_numpy()
+        # rounds that drew this run, once for each time they drew it
+        rounds_of = np.nonzero(drawn == number)[0]
+        articles = generator.integers(len(size), size=(len(rounds_of), len(size)))
+        means = total[articles].sum(axis=1) / size[articles].sum(axis=1)[:, None]
+        np.add.at(sums, rounds_of, means)
+    mean = differences.groupby(_RUN)[list(METRICS)].mean().mean().to_numpy()
+    widened = mean + (sums / len(runs) - mean) * np.sqrt(len(runs) / (len(runs) - 1))
+    return dict(zip(METRICS, widened.T, strict=True))
+
+
+def correct_holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Adjust p-values for their number by Holm's step-down rule; missing ones stay missing.
+
+    Source: Holm, A Simple Sequentially Rejective Multiple Test Procedure (1979).
+
+    >>> correct_holm(np.array([0.01, np.nan, 0.04, 0.03])).tolist()
+    [0.03, nan, 0.06, 0.06]
+    """
+    order = np.argsort(p_values)[: np.isfinite(p_values).sum()]
+    adjusted = np.full(len(p_values), np.nan)
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p_values[order] * factors))
+    return adjusted
+
+
+def format_effects(effects: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> str:
+    """The comparison as a GitHub table in points (hundredths), costs beside it, and a verdict.
+
+    Args:
+        effects: as `compare_arms` gives them.
+        runs: records of all runs, with arm, tokens and cpu_seconds.
+    """
+    costs = pd.DataFrame(runs).groupby("arm")[["tokens", "cpu_seconds"]].mean()
+    lines = []
+    for number, row in enumerate(effects.to_dict("records")):
+        shown = {
+            metric: f"{100 * row[metric]:.1f}" if number == 0 else _format_effect(row, metric)
+            for metric in METRICS
+        }
+        cost = costs.loc[row["arm"]]
+        lines.append(
+            {"arm": row["arm"], "runs": row["runs"], **shown}
+            | {"p": "" if np.isnan(row["p"]) else f"{row['p']:.3f}"}
+            | {"Mtok": f"{cost['tokens'] / 1e6:.2f}", "CPU min": f"{cost['cpu_seconds'] / 60:.1f}"}
+        )
+    table = pd.DataFrame(lines).to_markdown(index=False, tablefmt="github", disable_numparse=True)
+    return f"{table}\n\n{_state_verdict(effects)}"
+
+
+def draw_effects(effects: pd.DataFrame) -> Figure:
+    """Forest plot: effect of each arm on each metric with its interval, the largest on top.
+
+    Arms whose effect on Jaccard stays significant after Holm's correction are blue.
+    """
+    shown = effects[1:].sort_values("jaccard_effect", ascending=False)
+    places = np.arange(len(shown))
+    sure = (shown["p"] < 1 - LEVEL).to_numpy()
+    style = {"axes.spines.right": False, "axes.spines.top": False, "font.size": 9}
+    with rc_context(style):
+        figure = Figure(figsize=(9, 1 + 0.24 * len(shown)), layout="constrained", dpi=110)
+        axes = figure.subplots(1, len(METRICS), sharey=True)
+        for axis, metric in zip(axes, METRICS, strict=True):
+            effect, low, high = (
+                100 * shown[f"{metric}_{name}"].to_numpy(float)
+                for name in ("effect", "low", "high")
+            )
+            for chosen, colour in ((sure, "#0072B2"), (~sure, "0.55")):
+                axis.plot(effect[chosen], places[chosen], "o", color=colour, markersize=4)
+                axis.hlines(places[chosen], low[chosen], high[chosen], color=colour)
+            axis.axvline(0, color="black", linewidth=1)
+            axis.grid(axis="x", alpha=0.3)
+            axis.set(xlabel=f"effect on {metric}, points")
+        axes[0].set_yticks(places, shown["arm"])
+        axes[0].invert_yaxis()
+    return figure
+
+
+def _describe_reference(rows: pd.DataFrame, arm: str) -> dict[str, Any]:
+    means = rows.groupby(_RUN)[list(METRICS)].mean().mean()
+    return {"arm": arm, "runs": rows.groupby(_RUN).ngroups, **means, "p": np.nan}
+
+
+def _pair(part: pd.DataFrame, base: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """Differences of an arm to the reference, row by row, over the runs that both have."""
+    ours, theirs = (rows.set_index([*_RUN, "id"]).sort_index() for rows in (part, base))
+    shared = ours.index.droplevel("id").unique().intersection(theirs.index.droplevel("id").unique())
+    if not len(shared):
+        raise ValueError(f"study: arm {arm!r} has no seed and fold in common with the reference")
+    ours, theirs = (rows[rows.index.droplevel("id").isin(shared)] for rows in (ours, theirs))
+    if not ours.index.equals(theirs.index):
+        raise ValueError(f"study: arm {arm!r} was scored on other rows than the reference")
+    metrics = list(METRICS)
+    return ours.assign(**(ours[metrics] - theirs[metrics])).reset_index()
+
+
+def _p_value(draws: NDArray[np.float64]) -> float:
+    """Two-sided: twice the share of draws on the rarer side of zero."""
+    rarer = min((draws <= 0).sum(), (draws >= 0).sum())
+    return min(1.0, 2 * (int(rarer) + 1) / (len(draws) + 1))
+
+
+def _format_effect(row: Mapping[str, Any], metric: str) -> str:
+    effect = f"{100 * row[f'{metric}_effect']:+.1f}"
+    low, high = row[f"{metric}_low"], row[f"{metric}_high"]
+    return effect if np.isnan(low) else f"{effect} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def _state_verdict(effects: pd.DataFrame) -> str:
+    if not np.isfinite(effects["p"]).any():
+        return "One run per arm: no interval, hence no verdict."
+    sure = effects[effects["p"] < 1 - LEVEL]
+    found = {
+        "better": list(sure.loc[sure["jaccard_effect"] > 0, "arm"]),
+        "worse": list(sure.loc[sure["jaccard_effect"] < 0, "arm"]),
+    }
+    named = "; ".join(f"{word}: {', '.join(arms) or 'none'}" for word, arms in found.items())
+    number = np.isfinite(effects["p"]).sum()
+    return (
+        f"Jaccard against `{effects['arm'][0]}`, p < {1 - LEVEL:.2f} after Holm's correction for "
+        f"{number} arms: {named}. The study shows nothing about the others."
+    )
