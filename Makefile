@@ -8,7 +8,7 @@ DEMO := demo_muril,demo_xlmr,demo_rembert
 .DEFAULT_GOAL := help
 BENCHMARKS := startup prepare scale feeding padding decode train infer ensemble_budget
 GPU_BENCHMARKS := train_gpu infer_gpu
-.PHONY: help setup demo test check bench bench-gpu clean
+.PHONY: help setup demo test check study bench bench-gpu clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ check: $(READY) ## Lint, check the format and the types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+study: $(READY) ## Run a small study on the demo: three arms, two seeds, their comparison
+	$(BIN)/python scripts/ablate.py study=demo
+
 bench: $(READY) ## Measure this project against the standard ways (CPU), into benchmarks/README.md
 	@for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/table.py
@@ -48,4 +51,4 @@ bench-gpu: $(READY) ## The same on one GPU
 	$(BIN)/python benchmarks/table.py
 
 clean: ## Remove the virtual environment and all that the demo made
-	rm -rf $(VENV) data/demo data/tokens data/runs/demo_* data/predictions/demo_* submissions/demo* submissions/method/demo.yaml
+	rm -rf $(VENV) data/demo data/tokens data/runs/demo_* data/predictions/demo_* submissions/demo* submissions/method/demo.yaml studies/demo

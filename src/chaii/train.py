@@ -84,8 +84,8 @@ def train_fold(config: TrainConfig) -> RunFolder:
     if fold.held_out is not None:
         evaluator = Evaluator(config, fold.held_out, fold.tokenizer)
         run.write_leaks(fold.leaks.pairs)
-    scores_meanwhile = evaluator and config.trainer.num_evaluations
-    model, metrics = _train(fold, run, score=evaluator.score if scores_meanwhile else None)
+    score = evaluator.score if evaluator and config.trainer.num_evaluations else None
+    model, metrics = _train(fold, run, score=score)
     run.write_model(model, fold.tokenizer)
     if evaluator:
         _notice("answering the held-out questions")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chaii.config.checks import check_ensemble, check_train
+from chaii.config.checks import check_ablate, check_ensemble, check_train
 from chaii.config.compose import compose_config
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +32,9 @@ def compose_for(path):
     if name == "ensemble" or group in ("ensemble", "method"):
         overrides = [f"{group}={name}"] if group != "." else []
         return check_ensemble(compose_config(CONF, "ensemble", overrides))
+    if name == "study" or group == "study":
+        overrides = [f"{group}={name}"] if group != "." else []
+        return check_ablate(compose_config(CONF, "study", overrides))
     return check_train(compose_config(CONF, "train", train_overrides(path)))
 
 
@@ -43,11 +46,11 @@ def train_overrides(path):
         chosen = [file for file in YAML_FILES if file.parent == path.parent]
         files = ",".join(file.relative_to("corpora").with_suffix("").as_posix() for file in chosen)
         return [f"corpora=[{files}]", *train_on([file.stem for file in chosen])]
-    if group == "recipe":
+    if group.startswith("recipe"):
         corpora = recipe_corpora(path)
         return [
             f"corpora=[{','.join(corpora)}]",
-            f"recipe={name}",
+            f"recipe={path.relative_to('recipe').with_suffix('').as_posix()}",
             f"folds.validation_corpora=[{corpora[0]}]",
         ]
     more = ["trainer=small"] if group == "backbone" and "tiny" not in name else []
@@ -68,7 +71,7 @@ def recipe_corpora(path):
 
 
 def test_the_number_of_configuration_files_is_known():
-    assert len(YAML_FILES) == 85
+    assert len(YAML_FILES) == 104
 
 
 @pytest.mark.parametrize("path", [path for path in YAML_FILES if path not in BASES], ids=str)

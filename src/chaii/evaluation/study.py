@@ -111,7 +111,9 @@ def correct_holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def format_effects(effects: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> str:
-    """The comparison as a GitHub table in points (hundredths), costs beside it, and a verdict.
+    """Format the comparison as a GitHub table in points (hundredths) with costs, and a verdict.
+
+    Costs are means per run: millions of tokens trained, and minutes of CPU time.
 
     Args:
         effects: as `compare_arms` gives them.
@@ -126,12 +128,14 @@ def format_effects(effects: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> 
         }
         cost = costs.loc[row["arm"]]
         lines.append(
-            {"arm": row["arm"], "runs": row["runs"], **shown}
+            {"arm": row["arm"], **shown}
             | {"p": "" if np.isnan(row["p"]) else f"{row['p']:.3f}"}
-            | {"Mtok": f"{cost['tokens'] / 1e6:.2f}", "CPU min": f"{cost['cpu_seconds'] / 60:.1f}"}
+            | {"Mtok": f"{cost['tokens'] / 1e6:.2f}", "min": f"{cost['cpu_seconds'] / 60:.1f}"}
         )
     table = pd.DataFrame(lines).to_markdown(index=False, tablefmt="github", disable_numparse=True)
-    return f"{table}\n\n{_state_verdict(effects)}"
+    fewest, most = effects["runs"].min(), effects["runs"].max()
+    number = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    return f"{table}\n\nRuns per arm: {number}. {_state_verdict(effects)}"
 
 
 def draw_effects(effects: pd.DataFrame) -> Figure:
@@ -194,7 +198,7 @@ def _format_effect(row: Mapping[str, Any], metric: str) -> str:
 
 def _state_verdict(effects: pd.DataFrame) -> str:
     if not np.isfinite(effects["p"]).any():
-        return "One run per arm: no interval, hence no verdict."
+        return "With one run there is no interval, hence no verdict."
     sure = effects[effects["p"] < 1 - LEVEL]
     found = {
         "better": list(sure.loc[sure["jaccard_effect"] > 0, "arm"]),

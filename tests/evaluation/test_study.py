@@ -1,0 +1,148 @@
+"""The comparison of arms: pairing, intervals, correction, table and plot."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chaii.evaluation.study import (
+    bootstrap_effect,
+    compare_arms,
+    correct_holm,
+    draw_effects,
+    format_effects,
+)
+
+ARTICLES, QUESTIONS = 16, 20
+
+
+def make_arm(arm, *, runs, gain, seed=0, run_spread=0.0, article_spread=0.0, noise=0.3):
+    """Rows of one arm; the run's number is its seed, and its fold in turn one of three."""
+    generator = np.random.default_rng(seed)
+    article_gain = generator.normal(0, article_spread, (3, ARTICLES))
+    parts = []
+    for run in range(runs):
+        gains = gain + generator.normal(0, run_spread) + article_gain[run % 3]
+        score = np.repeat(gains, QUESTIONS) + generator.normal(0, noise, ARTICLES * QUESTIONS)
+        article = np.repeat(np.arange(ARTICLES), QUESTIONS)
+        rows = pd.DataFrame({"arm": arm, "seed": run, "fold": str(run % 3), "article": article})
+        ids = [f"{run % 3}-{number}" for number in range(len(rows))]
+        parts.append(rows.assign(id=ids, jaccard=score, exact=score, f1=score))
+    return pd.concat(parts, ignore_index=True)
+
+
+def make_rows(gains, *, runs=4):
+    arms = [
+        make_arm(arm, runs=runs, gain=gain, seed=number)
+        for number, (arm, gain) in enumerate(gains.items())
+    ]
+    return pd.concat(arms, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def effects():
+    rows = make_rows({"full": 0.5, "good": 0.7, "same": 0.5, "bad": 0.2})
+    return compare_arms(rows, reference="full", rounds=2000).set_index("arm")
+
+
+def test_an_effect_is_the_difference_of_the_means(effects):
+    assert effects.loc["good", "jaccard_effect"] == pytest.approx(0.2, abs=0.03)
+    assert effects.loc["good", "jaccard"] == pytest.approx(
+        effects.loc["full", "jaccard"] + effects.loc["good", "jaccard_effect"]
+    )
+
+
+def test_large_effects_are_significant_and_none_is_not(effects):
+    significant = effects["p"] < 0.05
+    assert significant.to_dict() == {"full": False, "good": True, "same": False, "bad": True}
+    assert effects.loc["same", "jaccard_low"] < 0 < effects.loc["same", "jaccard_high"]
+
+
+def test_rows_are_paired_by_id_whatever_their_order():
+    rows = make_rows({"full": 0.5, "good": 0.7})
+    shuffled = rows.sample(frac=1, random_state=1).sort_values("arm", kind="stable")
+    one, other = (compare_arms(table, reference="full", rounds=1000) for table in (rows, shuffled))
+    pd.testing.assert_frame_equal(one, other)
+
+
+def test_only_runs_that_both_have_are_compared():
+    rows = make_rows({"full": 0.5, "good": 0.7})
+    rows.loc[(rows["arm"] == "good") & (rows["seed"] == 3), "seed"] = 99
+    table = compare_arms(rows, reference="full", rounds=1000).set_index("arm")
+    assert table["runs"].to_dict() == {"full": 4, "good": 3}
+
+
+def test_an_arm_scored_on_other_rows_is_refused():
+    rows = make_rows({"full": 0.5, "good": 0.7})
+    with pytest.raises(ValueError, match="arm 'good' was scored on other rows"):
+        compare_arms(rows.drop(index=rows.index[-1]), reference="full")
+
+
+def test_a_reference_without_a_run_is_refused():
+    with pytest.raises(ValueError, match="reference arm 'full' has no finished run"):
+        compare_arms(make_rows({"good": 0.7}), reference="full")
+
+
+def test_one_run_gives_figures_and_no_verdict():
+    effects = compare_arms(make_rows({"full": 0.5, "good": 0.9}, runs=1), reference="full")
+    assert effects["jaccard_effect"][1] == pytest.approx(0.4, abs=0.05)
+    assert effects[["jaccard_low", "jaccard_high", "p"]].isna().all(axis=None)
+    assert "no verdict" in format_effects(effects, make_costs(effects))
+    draw_effects(effects)
+
+
+@pytest.mark.parametrize(
+    ("run_spread", "article_spread"), [(0.0, 0.0), (0.02, 0.0), (0.0, 0.05), (0.02, 0.05)]
+)
+def test_the_interval_covers_no_effect_as_often_as_it_says(run_spread, article_spread):
+    covered = []
+    for seed in range(60):
+        differences = make_arm(
+            "toy",
+            runs=6,
+            gain=0.0,
+            seed=seed,
+            run_spread=run_spread,
+            article_spread=article_spread,
+        )
+        draws = bootstrap_effect(differences, rounds=400, seed=seed)["jaccard"]
+        low, high = np.quantile(draws, [0.025, 0.975])
+        covered.append(low <= 0 <= high)
+    assert np.mean(covered) >= 0.9
+
+
+def test_the_spread_between_runs_widens_the_interval():
+    widths = []
+    for spread in (0.0, 0.1):
+        rows = make_arm("toy", runs=6, gain=0.0, run_spread=spread)
+        widths.append(
+            np.ptp(np.quantile(bootstrap_effect(rows, rounds=1000, seed=0)["f1"], [0, 1]))
+        )
+    assert widths[1] > 1.5 * widths[0]
+
+
+def test_the_same_rows_give_the_same_interval():
+    rows = make_arm("toy", runs=3, gain=0.1)
+    first, second = (bootstrap_effect(rows, rounds=100, seed=3)["exact"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_holm_is_stricter_for_more_arms():
+    assert correct_holm(np.array([0.02]))[0] < correct_holm(np.array([0.02, 0.5]))[0]
+    assert correct_holm(np.array([0.6, 0.7])).max() <= 1
+
+
+def make_costs(effects):
+    return [{"arm": arm, "tokens": 600_000, "cpu_seconds": 330.0} for arm in effects["arm"]]
+
+
+def test_the_table_names_the_arms_and_fits_a_page(effects):
+    table = effects.reset_index()
+    text = format_effects(table, make_costs(table))
+    assert "better: good; worse: bad" in text
+    assert "| same " in text
+    assert max(map(len, text.partition("\n\n")[0].splitlines())) < 110
+
+
+def test_the_plot_has_a_line_per_arm_but_the_reference(effects):
+    axis = draw_effects(effects.reset_index()).axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["good", "same", "bad"]
