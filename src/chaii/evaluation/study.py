@@ -134,8 +134,8 @@ def format_effects(effects: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> 
         )
     table = pd.DataFrame(lines).to_markdown(index=False, tablefmt="github", disable_numparse=True)
     fewest, most = effects["runs"].min(), effects["runs"].max()
-    number = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-    return f"{table}\n\nRuns per arm: {number}. {_state_verdict(effects)}"
+    runs_per_arm = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    return f"{table}\n\nRuns per arm: {runs_per_arm}. {_state_verdict(effects)}"
 
 
 def draw_effects(effects: pd.DataFrame) -> Figure:

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from chaii.config.errors import ConfigError
 from chaii.config.study import StudyConfig, StudyRun
 from chaii.evaluation.metrics import METRICS, score_rows
+from chaii.evaluation.oof_table import read_oof_table
 from chaii.evaluation.study import compare_arms, draw_effects, format_effects
 from chaii.files import write_whole
 from chaii.run_folder import Prediction, RunFolder
@@ -117,10 +118,12 @@ def _key(record: Mapping[str, Any]) -> tuple[str, int, str]:
 
 
 def _score(run: StudyRun, folder: RunFolder) -> pd.DataFrame:
-    """The run's held-out rows with their scores."""
-    oof = folder.read_oof()
+    """Score the run's held-out rows."""
+    oof = read_oof_table([folder.oof])
     examples = Prediction.load(folder.logits).examples
     article = dict(zip(examples["id"], examples["article"], strict=True))
-    scores = score_rows(list(oof["prediction"]), list(oof["gold"]), list(oof["language"]))
+    scores = score_rows(
+        *(oof[name].to_list() for name in ("prediction", "answer_text", "language"))
+    )
     rows = oof[["corpus", "id"]].assign(article=oof["id"].map(article))
     return pd.concat([rows, scores], axis="columns").assign(**run._asdict())
