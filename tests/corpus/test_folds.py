@@ -103,6 +103,20 @@ def test_grouped_rows_that_share_a_key_share_a_fold(shared):
     assert set(folds) == {0, 1, 2}
 
 
+def test_by_default_rows_of_one_context_are_held_out_together():
+    rows = [make_row(number, context=f"shared {number // 4}") for number in range(40)]
+    folds = assign_folds(make_examples(rows), validation_corpora=["chaii"])
+    assert all(len(set(group)) == 1 for group in folds.reshape(10, 4))
+
+
+def test_by_default_rows_of_distinct_contexts_are_stratified(examples):
+    default, stratified = (
+        assign_folds(examples, validation_corpora=["chaii"], **scheme)
+        for scheme in ({}, {"scheme": "stratified"})
+    )
+    assert np.array_equal(default, stratified)
+
+
 def test_grouped_rows_are_linked_through_others():
     rows = [make_row(number) for number in range(9)]
     rows[0]["context"] = rows[4]["context"] = "one context"
@@ -162,7 +176,7 @@ def test_several_corpora_are_validated_together(examples):
 
 
 FAULTS = {
-    "scheme": ({"scheme": "random"}, r"scheme 'random' must be one of \['grouped', 'stratified'\]"),
+    "scheme": ({"scheme": "random"}, "scheme 'random' must be one of .*auto.*grouped.*stratified"),
     "no fold": ({"num_folds": 0}, "num_folds 0 must be at least 1"),
     "corpus": ({"validation_corpora": ["chai"]}, r"\['chai'\] are not among \['chaii', 'squad'\]"),
     "nothing": ({"validation_corpora": []}, r"validation corpora \[\] hold no row with an answer"),

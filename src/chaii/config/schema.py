@@ -14,6 +14,7 @@ from chaii.config.corpora import CorpusConfig
 class FoldScheme(Enum):
     """How validated rows are dealt into folds."""
 
+    auto = "auto"  # grouped if a validation corpus repeats contexts and is split, else stratified
     stratified = "stratified"  # by language, as the winner did
     grouped = "grouped"  # by language, an article in all its languages on one side
 
@@ -66,7 +67,7 @@ class FoldsConfig:
         MISSING  # corpora whose rows are held out; all others only train
     )
     num_folds: int = 3  # 1 holds out every row of the validation corpora
-    scheme: FoldScheme = FoldScheme.stratified
+    scheme: FoldScheme = FoldScheme.auto
     seed: int = 2021
     on_leak: OnLeak = OnLeak.report
 

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 _Ints = npt.NDArray[np.int64]
-_SCHEMES = ("grouped", "stratified")
+_SCHEMES = ("auto", "grouped", "stratified")
 _LINKING = ("context", "article", "id")  # rows that share one of these belong together
 _BATCH_ROWS = 256
 
@@ -23,7 +23,7 @@ def assign_folds(
     *,
     validation_corpora: Sequence[str],
     num_folds: int = 3,
-    scheme: str = "stratified",
+    scheme: str = "auto",
     seed: int = 2021,
 ) -> _Ints:
     """The fold in which each row of the concatenated corpora must not be trained on, or -1.
@@ -31,7 +31,8 @@ def assign_folds(
     `stratified` holds out answered rows of the validation corpora, each language spread evenly,
     whatever else they share. `grouped` does the same with whole groups: rows linked, directly or
     through others, by an equal context, article title or id. There a row of any corpus linked to
-    held-out rows has their fold too; only those of validation corpora are ever validated.
+    held-out rows has their fold too; only those of validation corpora are ever validated. `auto` is
+    `grouped` if there are several folds and held-out rows share contexts, else `stratified`.
     With `num_folds=1` all answered rows of the validation corpora are held out together.
 
     Returns:
@@ -51,6 +52,10 @@ def assign_folds(
         raise ValueError(
             f"validation corpora {list(validation_corpora)} hold no row with an answer"
         )
+    if scheme == "auto":
+        contexts = _hash_keys(examples.select(rows), "context")
+        shared = len(np.unique(contexts)) < len(contexts)
+        scheme = "grouped" if num_folds > 1 and shared else "stratified"
     grouped = scheme == "grouped"
     group_of = link_rows(examples) if grouped else np.arange(len(examples))
     languages, groups = np.array(examples["language"][:])[rows], group_of[rows]
@@ -106,18 +111,23 @@ def link_rows(examples: Dataset) -> _Ints:
     rows = len(examples)
     links, nodes = [], rows  # the graph's nodes are the rows, then every distinct key
     for column in _LINKING:
-        keys = [  # hashes: the texts of whole documents are not held all at once
-            # SQuAD writes a title as in an address: Super_Bowl_50.
-            hash(value.replace("_", " ") if column == "article" else value)
-            for batch in examples.select_columns([column]).iter(batch_size=_BATCH_ROWS)
-            for value in batch[column]
-        ]
-        codes, distinct = pd.factorize(np.array(keys, dtype=np.int64))
+        codes, distinct = pd.factorize(_hash_keys(examples, column))
         links.append(nodes + codes)
         nodes += len(distinct)
     ends = (np.tile(np.arange(rows), len(links)), np.concatenate(links))
     graph = coo_array((np.ones(len(ends[0]), dtype=np.bool_), ends), shape=(nodes, nodes))
     return np.asarray(connected_components(graph, directed=False)[1][:rows], dtype=np.int64)
+
+
+def _hash_keys(examples: Dataset, column: str) -> _Ints:
+    """A hash per row: the texts of whole documents are not held all at once."""
+    keys = [
+        # SQuAD writes a title as in an address: Super_Bowl_50.
+        hash(value.replace("_", " ") if column == "article" else value)
+        for batch in examples.select_columns([column]).iter(batch_size=_BATCH_ROWS)
+        for value in batch[column]
+    ]
+    return np.array(keys, dtype=np.int64)
 
 
 def _find_answered(examples: Dataset) -> npt.NDArray[np.bool_]:
