@@ -1,6 +1,6 @@
-"""Let a trained run place its corpus' answers: the file that the corpus names as labels_file.
+"""Choose, by a trained run, the occurrence of each answer: writes a corpus' labels_file.
 
-The run should answer well: one that hardly does chooses worse than the first match.
+The run should answer well: a weak one chooses worse than the first match.
 ``python scripts/relabel.py --run data/runs/<name> --corpus chaii --output data/labels/chaii.csv``
 """
 
@@ -18,9 +18,9 @@ from chaii.run_folder import Prediction, RunFolder, find_runs
 
 
 def choose_labels(run: RunFolder, corpus: str, tokens: Path) -> dict[str, tuple[int, int]]:
-    """Of each row of the corpus that a fold held out: where its answer was, and where it goes."""
+    """Map each row of the corpus that the fold held out to its old and new answer start."""
     if not run.logits.is_dir():
-        raise FileNotFoundError(f"{run.logits}: the fold held nothing out")
+        raise FileNotFoundError(f"{run.logits}: the fold held out no row")
     held = Prediction.load(run.logits)
     store = open_store(held.examples, AutoTokenizer.from_pretrained(run.model), tokens)
     most = run.read_config().trainer.max_answer_tokens
@@ -35,10 +35,10 @@ def choose_labels(run: RunFolder, corpus: str, tokens: Path) -> dict[str, tuple[
 
 
 def main() -> None:
-    """Choose by the logits of every fold, write the file, and say what moved."""
+    """Choose by the logits of every fold, write the file, and print how many answers moved."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="folder of a run with its folds")
-    parser.add_argument("--corpus", default="chaii", help="whose rows are placed")
+    parser.add_argument("--corpus", default="chaii", help="the corpus whose answers are chosen")
     parser.add_argument("--output", type=Path, required=True, help="CSV: id, answer_start")
     parser.add_argument("--tokens", type=Path, default=Path("data/tokens"))
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""A page on a run's or an ensemble's errors: ``python scripts/report.py hindi_scratch``."""
+"""Write a page on the errors of a run or ensemble: ``python scripts/report.py demo_muril``."""
 
 import argparse
 from pathlib import Path
@@ -11,8 +11,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("run", nargs="?", help="a run with finished folds")
-    subject.add_argument("--ensemble", help="an ensemble instead, as named in conf/ensemble")
-    parser.add_argument("--against", metavar="RUN", help="show the rows it answers otherwise")
+    subject.add_argument("--ensemble", help="an ensemble that scripts/ensemble.py has run")
+    parser.add_argument(
+        "--against", metavar="RUN", help="also show the rows that this run answers otherwise"
+    )
     parser.add_argument("--rows", type=int, default=40, help="the most rows in either list")
     parser.add_argument("--output", type=Path, help="default: data/reports/<name>.html")
     parser.add_argument("--runs", type=Path, default=Path("data/runs"))

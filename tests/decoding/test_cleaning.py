@@ -21,7 +21,7 @@ PALETTES = [
 
 
 def random_pairs(rng: random.Random, count: int) -> list[tuple[str, str, int]]:
-    """Answers, contexts, and where the answer stands, -1 where it need not."""
+    """Answers, contexts, and the place of each answer, -1 where it has none."""
     pairs = []
     while len(pairs) < count:
         palette = [piece for own in rng.sample(PALETTES, rng.choice([1, 1, 1, 2])) for piece in own]

@@ -43,8 +43,8 @@ def word_offsets(text):
     ("first", "last", "answer"),
     [
         (0, 0, ("राजधानी", 0, 7)),
-        (1, 2, ("नई दिल्ली", 8, 17)),  # the piece holds the leading blank
-        (1, 3, ("नई दिल्ली", 8, 17)),  # ... and the last one is all blanks
+        (1, 2, ("नई दिल्ली", 8, 17)),  # the piece holds the leading space
+        (1, 3, ("नई दिल्ली", 8, 17)),  # ... and the last one is all spaces
         (3, 3, ("", 17, 17)),
         (4, 5, ("है।", 19, 22)),
     ],

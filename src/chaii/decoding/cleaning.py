@@ -1,4 +1,4 @@
-"""Clean answers by named rules, and find their place in the context again."""
+"""Clean answers by named rules, and locate the cleaned text in the context."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chaii.decoding.cleaning_rules import (
     trim_tamil_suffix,
 )
 
-# In the order they are applied: a dot is restored last, so that no rule meets it.
+# In the order of their application: the dot is restored last, so that no rule strips it.
 RULES: Mapping[str, Callable[[str, str], str]] = {
     "strip_punctuation": strip_punctuation,
     "arabic_digits": arabic_digits,
@@ -25,9 +25,9 @@ DEFAULT_RULES = tuple(name for name in RULES if name != "trim_tamil_suffix")
 
 
 def clean_answer(answer: str, context: str, *, rules: Sequence[str]) -> str:
-    """Apply rules to an answer, in the order of `RULES` whatever the order given.
+    """Apply rules to an answer in the order of `RULES`, whatever the order of `rules`.
 
-    What holds for each rule holds for all together: see `chaii.decoding.cleaning_rules`.
+    See `chaii.decoding.cleaning_rules` for what every rule guarantees.
 
     Raises:
         ValueError: a rule is unknown.
@@ -47,11 +47,11 @@ def clean_answer(answer: str, context: str, *, rules: Sequence[str]) -> str:
 def clean_answers(
     answers: pd.DataFrame, contexts: Sequence[str], *, rules: Sequence[str]
 ) -> pd.DataFrame:
-    """Clean the answers of a table as `decode_answers` makes it; returns a new one.
+    """Clean the answers of a table that `decode_answers` made; return a new table.
 
     `start_char` and `end_char` (half-open) move to the nearest occurrence of the cleaned text, so
-    that `prediction == context[start_char:end_char]` still holds. An answer whose cleaned text is
-    not in its context stays as it was. Other columns are untouched.
+    that `prediction == context[start_char:end_char]` still holds. An answer does not change if its
+    cleaned text is not in its context. Other columns do not change.
 
     Raises:
         ValueError: contexts and answers differ in number, or a rule is unknown.
@@ -59,24 +59,12 @@ def clean_answers(
     if len(contexts) != len(answers):
         raise ValueError(f"{len(contexts)} contexts for {len(answers)} answers")
     columns = ["prediction", "start_char", "end_char"]
-    rows = zip(*(answers[name].to_list() for name in columns), strict=True)
-    cleaned = [
-        _clean_row(*row, context=context, rules=rules)
-        for row, context in zip(rows, contexts, strict=True)
-    ]
+    cleaned = []
+    for context, row in zip(contexts, answers[columns].itertuples(index=False), strict=True):
+        text = clean_answer(row.prediction, context, rules=rules)
+        # A text inside the old answer is taken there, not at its first occurrence in the context.
+        near = row.start_char + max(row.prediction.find(text), 0)
+        place = find_nearest(context, text, near=near) if text != row.prediction else None
+        cleaned.append(tuple(row) if place is None else (text, place, place + len(text)))
     table = pd.DataFrame(cleaned, columns=columns, index=answers.index)
     return answers.assign(**table.astype(answers[columns].dtypes))
-
-
-def _clean_row(
-    prediction: str, start_char: int, end_char: int, *, context: str, rules: Sequence[str]
-) -> tuple[str, int, int]:
-    text = clean_answer(prediction, context, rules=rules)
-    if text == prediction:
-        return prediction, start_char, end_char
-    # What lies inside the old answer is there, not at an equal text before it.
-    inside = max(prediction.find(text), 0)
-    place = find_nearest(context, text, near=start_char + inside)
-    if place is None:
-        return prediction, start_char, end_char
-    return text, place, place + len(text)

@@ -1,7 +1,7 @@
-"""Cleaning rules: each a pure function of an answer and its context.
+"""Cleaning rules: each is a pure function of an answer and its context.
 
-No rule empties an answer, gives a text that the context lacks where the answer stands in it, or
-splits a grapheme of the context that the answer left whole; applied twice, a rule does what it does
+No rule empties an answer. An answer that occurs in its context still does so after each rule, and
+splits no grapheme that it did not split before. A rule that is applied twice gives the same text as
 once.
 """
 
@@ -12,12 +12,12 @@ import regex
 from chaii.decoding.graphemes import widen_to_graphemes
 
 _APOSTROPHE = regex.compile(r"(?<=[\p{L}\p{M}\p{N}])['’](?=[\p{L}\p{M}\p{N}])")
-_LOOSE = regex.compile(r"[\s\p{P}\p{Cf}]+")  # a grapheme of these alone may go: no mark is on it
+_LOOSE = regex.compile(r"[\s\p{P}\p{Cf}]+")  # a grapheme of these alone may be stripped
 _KEPT = frozenset("%‰॰")  # ॰ marks an abbreviation, as मी॰
 _PARTNERS = dict(zip(")]}”’»›」』】〉》）］｝\"'", "([{“‘«‹「『【〈《（［｛\"'", strict=True))
 _OPENERS = frozenset(_PARTNERS.values())
 
-# Two or more initials without blanks (U.S., Ph.D., ई.पू., கி.மு.), or one of a list.
+# Two or more initials without whitespace (U.S., Ph.D., ई.पू., கி.மு.), or one of a list.
 _PIECE = r"\p{L}\p{M}*(?:\p{L}\p{M}*)?\."
 _LISTED = (
     r"ई\. पू\.|ई\.|वि\. सं\.|हि\.|(?:कि\. |मि\. |से\. |सें\. )?मी\.|(?:कि\. |मि\. )?ग्रा\.|"
@@ -34,7 +34,7 @@ _DIGITS = regex.compile(r"[\s,.\-%]*(?:[०-९][०-९\s,.\-%]*|[௦-௯][௦-
 _TO_ARABIC = str.maketrans("०१२३४५६७८९௦௧௨௩௪௫௬௭௮௯", "0123456789" * 2)
 
 _CASES = "(?:ிலிருந்து|ினால்|ில்|ின்|ால்|ை|ுடன்|ுக்கு|ிற்கு|ிடம்|ோடு|ுடைய)"
-_SUFFIXES = [  # a suffix, and what the bare noun has in its place; the first that fits is cut
+_SUFFIXES = [  # a suffix, and the ending that replaces it; the first one that fits is cut
     (regex.compile(rf"(?<=\p{{Tamil}})த்த{_CASES}$"), "ம்"),
     (regex.compile(rf"(?<=\p{{Tamil}}){_CASES}$"), "்"),
     (regex.compile(rf"(?<=[ாிீுூெேைொோௌ])[யவ]{_CASES}$|(?<=\p{{Tamil}})(?<!ு)க்கு$"), ""),
@@ -45,11 +45,11 @@ _SHORTEST_STEM = 3  # graphemes
 
 
 def strip_punctuation(answer: str, context: str) -> str:  # noqa: ARG001 (as every rule)
-    """Strip blanks and punctuation (every Unicode P*, dandas among them) off both ends.
+    """Strip whitespace and punctuation (every Unicode P*, also dandas) off both ends.
 
-    Kept are %, ‰ and ॰, symbols as ₹ or °, the last dot of an abbreviation that `restore_dot`
-    knows, and a bracket or quote whose partner is inside the answer. An answer of nothing but
-    punctuation stays as it is.
+    The rule keeps %, ‰ and ॰, symbols such as ₹ or °, the last dot of an abbreviation that
+    `restore_dot` knows, and a bracket or quote whose partner is inside the answer. It does not
+    change an answer of punctuation alone.
 
     >>> strip_punctuation("(1947) में।", ""), strip_punctuation("दिल्ली)", "")
     ('(1947) में', 'दिल्ली')
@@ -69,10 +69,10 @@ def strip_punctuation(answer: str, context: str) -> str:  # noqa: ARG001 (as eve
 
 
 def arabic_digits(answer: str, context: str) -> str:
-    """Write an answer of Devanagari or Tamil digits alone in Arabic ones where the context does.
+    """Write an answer of Devanagari or Tamil digits in Arabic digits where the context does.
 
-    Separators (, . - % and blanks) may stand between the digits. The Arabic form must stand in the
-    context as a number of its own: not inside a longer number and without a letter beside it.
+    Separators (, . - % and whitespace) may occur between the digits. The Arabic form must occur in
+    the context as a number of its own: not inside a longer number, and not beside a letter.
 
     >>> arabic_digits("१९४७", "सन् १९४७ (1947) में"), arabic_digits("१९", "1947")
     ('1947', '१९')
@@ -82,11 +82,11 @@ def arabic_digits(answer: str, context: str) -> str:
     number = answer.translate(_TO_ARABIC)
     before = r"(?<![\p{L}\p{M}\p{N}])(?<!\p{Nd}[.,])"
     after = r"(?![\p{L}\p{M}\p{N}]|[.,]\p{Nd})"
-    return number if _stands(before + regex.escape(number) + after, context) else answer
+    return number if _occurs(before + regex.escape(number) + after, context) else answer
 
 
 def restore_dot(answer: str, context: str) -> str:
-    """Give an abbreviation at the end (BC, AD, km and kin, initials) the dot the context has there.
+    """Add the dot that an abbreviation (BC, km, initials) at the answer's end has in the context.
 
     >>> restore_dot("287 ई.पू", "वह 287 ई.पू. में जन्मा"), restore_dot("the end", "the end.")
     ('287 ई.पू.', 'the end')
@@ -95,15 +95,14 @@ def restore_dot(answer: str, context: str) -> str:
     if dotted not in context or not _ends_abbreviated(dotted):
         return answer
     ends = {match.end() for match in _ABBREVIATION.finditer(context)}
-    return dotted if _stands(regex.escape(dotted), context, ends) else answer
+    return dotted if _occurs(regex.escape(dotted), context, ends) else answer
 
 
 def trim_tamil_suffix(answer: str, context: str) -> str:
-    """Trim Tamil case suffixes off the last word, where what is left stands in the context.
+    """Trim Tamil case suffixes off the last word if the shorter text occurs in the context.
 
-    A suffix that begins with a vowel sign gives its consonant the pulli back (னில் to ன்), த்தில்
-    and its like become ம்: the text so made must stand in the context. No stem falls below three
-    graphemes.
+    A consonant gets its pulli back when a suffix that begins with a vowel sign is cut (னில் to ன்);
+    த்தில் and similar endings become ம். No stem is shorter than three graphemes.
 
     >>> trim_tamil_suffix("சென்னையில்", "சென்னையில் உள்ளது")
     'சென்னை'
@@ -121,13 +120,13 @@ def _trim_once(answer: str, context: str) -> str:
         stem: str = suffix.sub(ending, answer)
         last_word = _LAST_WORD.search(stem)[0]
         long_enough = len(regex.findall(r"\X", last_word)) >= _SHORTEST_STEM
-        if stem != answer and long_enough and _stands(regex.escape(stem), context):
+        if stem != answer and long_enough and _occurs(regex.escape(stem), context):
             return stem
     return answer
 
 
 def _may_strip(answer: str, start: int, end: int, paired: set[int]) -> bool:
-    """Whether a grapheme is of blanks, invisible marks and punctuation that need not stay."""
+    """Whether a grapheme holds only whitespace, invisible marks and unpaired punctuation."""
     grapheme = answer[start:end]
     return (
         bool(_LOOSE.fullmatch(grapheme))
@@ -137,7 +136,7 @@ def _may_strip(answer: str, start: int, end: int, paired: set[int]) -> bool:
 
 
 def _find_pairs(text: str) -> set[int]:
-    """Places of the brackets and quotes that have a partner; apostrophes inside words are none."""
+    """Positions of the brackets and quotes with a partner; apostrophes in words do not count."""
     apostrophes = {match.start() for match in _APOSTROPHE.finditer(text)}
     opened: list[int] = []
     paired: set[int] = set()
@@ -160,8 +159,8 @@ def _ends_abbreviated(text: str) -> bool:
     )
 
 
-def _stands(pattern: str, context: str, ends: set[int] | None = None) -> bool:
-    """Whether a match splits no grapheme of the context and ends where allowed (None: anywhere)."""
+def _occurs(pattern: str, context: str, ends: set[int] | None = None) -> bool:
+    """Whether a match splits no grapheme of the context and has one of `ends` (None: any end)."""
     return any(
         widen_to_graphemes(context, *match.span()) == match.span()
         for match in regex.finditer(pattern, context)

@@ -1,4 +1,4 @@
-"""Label repair by a trained model: its held-out logits choose among an answer's occurrences."""
+"""Label repair by a trained model: its out-of-fold logits choose among an answer's occurrences."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from chaii.recipe.token_store import TokenStore
 def choose_by_logits(
     examples: Dataset, store: TokenStore, logits: ContextLogits
 ) -> list[int | None]:
-    """The start character of each example's first answer that the logits like best.
+    """Choose the start character of each example's first answer by its logits.
 
-    Of the occurrences that `find_occurrences` gives, it is the one with the largest start + end
-    logit, the earliest where several have it; None for an example without an answer.
+    Among the occurrences that `find_occurrences` gives, the largest start + end logit wins, and the
+    earliest among equals. An example without an answer gets None.
     """
     columns = (examples[name] for name in ("context", "answer_text", "answer_start"))
     rows = list(zip(*columns, strict=True))

@@ -24,14 +24,14 @@ class Spans(NamedTuple):
 def score_tokens(
     start: FloatArray, end: FloatArray, row_start: IntArray, *, how: SpanScore
 ) -> tuple[FloatArray, FloatArray]:
-    """Scores of starting and of ending at each token, ``(tokens,)``, that a span adds up.
+    """Scores of a start and of an end at each token, ``(tokens,)``; a span's score is their sum.
 
-    - ``sum``: the logits as they are. It ranks spans as the product of probabilities does.
+    - ``sum``: the logits themselves, which rank spans as the product of probabilities does.
     - ``softmax``: probabilities over the whole context, all its windows together.
     - ``sigmoid``: the logarithms of sigmoid(1.2 start) and sigmoid(end). Source: 36th place of
       chaii (Kaggle, 2021).
 
-    A token that no window covered keeps -inf.
+    A token with -inf keeps it.
     """
     if how is SpanScore.sum:
         return start, end
@@ -41,7 +41,7 @@ def score_tokens(
 
 
 def softmax_rows(values: FloatArray, row_start: IntArray) -> NDArray[np.float64]:
-    """Softmax inside each row; -inf stays -inf, so that no span may use it.
+    """Softmax inside each row; -inf stays -inf, so that no span uses it.
 
     >>> softmax_rows(np.array([1.0, 1.0, -np.inf, 5.0]), np.array([0, 3, 4]))
     array([ 0.5,  0.5, -inf,  1. ])
@@ -102,36 +102,28 @@ def best_n_spans(
     spans = Spans(np.full((rows, n), -1), np.full((rows, n), -1), np.full((rows, n), -np.inf))
     limit = np.broadcast_to(max_tokens, len(start))
     for row, (low, high) in enumerate(pairwise(row_start.tolist())):
+        begin, finish = start[low:high], end[low:high]
         width = np.minimum(limit[low:high], np.arange(high - low, 0, -1))
-        found = _search_row(start[low:high], end[low:high], width, n)
-        for column, values in zip(spans, found, strict=True):
-            column[row, : len(values)] = values
+        # The n best spans begin at the n starts whose own best span scores highest.
+        highest = np.add(begin, _range_maximum(finish, width), dtype=np.float64)
+        least = np.partition(highest, -n)[-n] if high - low > n else -np.inf
+        first = np.flatnonzero((highest >= least) & (highest > -np.inf))
+        last = expand_ranges(first, width[first])
+        first = np.repeat(first, width[first])
+        score = np.add(begin[first], finish[last], dtype=np.float64)
+        best = np.lexsort((last, first, -score))[:n]
+        best = best[score[best] > -np.inf]
+        for column, found in zip(spans, (first, last, score), strict=True):
+            column[row, : len(best)] = found[best]
     return spans
-
-
-def _search_row(start: FloatArray, end: FloatArray, width: IntArray, n: int) -> Spans:
-    """Find the `n` best spans of one row; `width` is the most tokens of a span from each start.
-
-    They begin at the n starts whose own best span scores highest. The largest end inside each width
-    is read from a table of maxima, so that not all spans are added up: 2 s less on the characters
-    of 300 contexts, which `fuse_characters` searches, than with `sliding_window_view`.
-    """
-    reach = _range_maximum(end, width)
-    highest = np.add(start, reach, dtype=np.float64)
-    likely = highest >= np.partition(highest, -n)[-n] if len(start) > n else True
-    first = np.flatnonzero(likely & (highest > -np.inf))
-    width = width[first]
-    last, first = expand_ranges(first, width), np.repeat(first, width)
-    score = np.add(start[first], end[last], dtype=np.float64)
-    best = np.lexsort((last, first, -score))[:n]
-    best = best[score[best] > -np.inf]
-    return Spans(first[best], last[best], score[best])
 
 
 def _range_maximum(values: FloatArray, width: IntArray) -> FloatArray:
     """Largest of ``values[i : i + width[i]]`` for every i.
 
-    Two overlapping runs, whose length is the largest power of two that fits, cover each range.
+    Two overlapping runs cover each range; their length is the largest power of two that fits. It
+    takes 0.08 s for the characters of 300 contexts that `fuse_characters` searches, where adding up
+    all spans by `sliding_window_view` takes 2.1 s.
     """
     runs, size = [values], 1  # runs[k][i]: largest of values[i : i + 2 ** k]
     while 2 * size <= width.max(initial=1):

@@ -1,4 +1,4 @@
-"""Pictures of the write-up: what is trained when, how learning goes, who answers how well."""
+"""Figures of the write-up: the plan, training histories, scores, and gains of methods."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _STYLE = {
 
 
 def draw_plan(plan: pd.DataFrame, *, effective_batch_size: int, slices: int = 40) -> Figure:
-    """Corpora, window lengths and share of windows with the answer, over the optimiser steps.
+    """Draw the corpora, window lengths and share of windows with the answer, by optimiser step.
 
     Args:
         plan: the windows table in training order, with its columns ``stage`` and ``corpus``.
-        effective_batch_size: batch size times accumulated batches.
-        slices: parts of equal size that the plan is averaged in; a new stage starts a new one.
+        effective_batch_size: windows per optimiser step.
+        slices: parts of about equal size, each averaged; a new stage begins a new one.
     """
-    stages = plan["stage"].drop_duplicates()  # by their first row
+    stages = plan["stage"].drop_duplicates()  # indexed by their first row
     if not plan["stage"].is_monotonic_increasing:
-        stages = stages[:0]  # a mixed recipe has no borders to show
+        stages = stages[:0]  # the stages of a mixed recipe have no borders
     cuts = np.linspace(0, len(plan), slices + 1).astype(int)
     borders = np.array([0, *stages.index, len(plan)])
     far = np.abs(cuts[:, None] - borders).min(axis=1) > len(plan) / slices / 2
@@ -61,7 +61,7 @@ def draw_plan(plan: pd.DataFrame, *, effective_batch_size: int, slices: int = 40
             for axis in axes:
                 axis.axvline(row / effective_batch_size, color="black", linestyle=":", linewidth=1)
         axes[0].set(ylabel="share of windows", xlim=(0, edges[-1]), ylim=(0, 1))
-        axes[1].set(ylabel="tokens a window", ylim=(0, None))
+        axes[1].set(ylabel="tokens per window", ylim=(0, None))
         axes[2].set(ylabel="share with\nthe answer", ylim=(0, 1.05), xlabel="optimiser step")
         axes[0].legend(**_BESIDE)
         axes[1].legend(**_BESIDE)
@@ -70,12 +70,12 @@ def draw_plan(plan: pd.DataFrame, *, effective_batch_size: int, slices: int = 40
 
 
 def draw_history(histories: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Figure:
-    """Training loss and held-out Jaccard over the steps, from the log of each fold, by run."""
-    panels = {"loss": "training loss", "eval_jaccard": "held-out Jaccard"}
+    """Draw training loss and held-out Jaccard by step, from the log of each fold of each run."""
+    curves = {"loss": "training loss", "eval_jaccard": "held-out Jaccard"}
     with rc_context(_STYLE):
         figure = Figure(figsize=(8, 2.8))
         axes = figure.subplots(1, 2, sharex=True)
-        for axis, (key, label) in zip(axes, panels.items(), strict=True):
+        for axis, (key, label) in zip(axes, curves.items(), strict=True):
             for (run, folds), colour in zip(histories.items(), cycle(_COLOURS), strict=False):
                 for fold, history in enumerate(folds):
                     log = pd.DataFrame(history).reindex(columns=["step", key]).dropna()
@@ -88,16 +88,15 @@ def draw_history(histories: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]])
 
 
 def draw_scores(scores: pd.DataFrame, *, languages: Sequence[str]) -> Figure:
-    """Held-out Jaccard of every line of the score table: of all rows, and of each language."""
+    """Draw the held-out Jaccard of every line of the score table: all rows and each language."""
     rows = range(len(scores))
-    names = scores["name"].where(scores["kind"] != "vote", "all backbones")
     with rc_context(_STYLE):
         figure = Figure(figsize=(8, 0.8 + 0.25 * len(scores)))
         axis = figure.subplots()
         for language, colour in zip(languages, cycle(_COLOURS), strict=False):
             axis.scatter(scores[language], rows, color=colour, s=28, label=language)
         axis.scatter(scores["jaccard"], rows, color="black", marker="|", s=120, label="all rows")
-        axis.set_yticks(rows, scores["kind"] + "  " + names)
+        axis.set_yticks(rows, scores["kind"] + "  " + scores["name"])
         axis.set(xlabel="held-out Jaccard", xlim=(0, 1))
         axis.invert_yaxis()
         axis.legend(**_BESIDE)
@@ -105,10 +104,10 @@ def draw_scores(scores: pd.DataFrame, *, languages: Sequence[str]) -> Figure:
 
 
 def draw_gains(trials: pd.DataFrame, *, most: int = 20) -> Figure:
-    """Gain of each method over the default with its 95 % interval, the best on top.
+    """Draw the gain of each method over the default with its 95 % interval, the best on top.
 
-    `trials` as made by `choose_method`. The nested folds and the default are always among those
-    shown; an interval that crosses zero is drawn in grey.
+    `trials` are those of `choose_method`. The nested folds and the default are always shown. An
+    interval that crosses zero is grey.
     """
     shown = trials[(trials.index < most) | (trials["method"] == "auto, nested")]
     shown = pd.concat([shown, trials[trials["gain_low"] == trials["gain_high"]]])
