@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chaii.config.checks import check_ensemble, check_train
+from chaii.config.checks import check_ablate, check_ensemble, check_train
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -22,7 +22,12 @@ SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.S))
 LINES = [line.partition("#")[0].strip() for block in CODE for line in block.splitlines()]
 COMMANDS = sorted({text for text in LINES + SPANS if text.startswith("python scripts/")})
 SETTINGS = sorted({text for text in SPANS if re.fullmatch(r"[\w.]+=[\w.]+", text)})
-HYDRA = {"train": check_train, "inspect_recipe": check_train, "ensemble": check_ensemble}
+HYDRA = {  # scripts that Hydra configures: the configuration's name, and its check
+    "train": ("train", check_train),
+    "inspect_recipe": ("train", check_train),
+    "ensemble": ("ensemble", check_ensemble),
+    "ablate": ("study", check_ablate),
+}
 
 
 def list_jobs(overrides):
@@ -38,9 +43,9 @@ def check_hydra(script, words, compose_config):
     if "--config-dir" in words:  # the method file that an earlier command has written
         at = words.index("--config-dir")
         words = [word for word in words[:at] + words[at + 2 :] if not word.startswith("method=")]
-    config = "ensemble" if script == "ensemble" else "train"
+    config, check = HYDRA[script]
     for job in list_jobs([word for word in words if word != "-m"]):
-        HYDRA[script](compose_config(config, *job))
+        check(compose_config(config, *job))
 
 
 class ParsedError(Exception):
