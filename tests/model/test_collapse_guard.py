@@ -20,7 +20,7 @@ CALM = {
     "one spike": [*LEARNING, 5.0, *LEARNING[-6:]],
     "a harder stage": [*LEARNING, *([4.5] * 20)],
     "never learned": [5.5] * 60,
-    "too short to judge": [1.0] * 8 + [6.0] * 6,
+    "too short to tell": [1.0] * 8 + [6.0] * 6,
 }
 COLLAPSED = {
     "back to the start": ([*LEARNING, *([5.6] * 5)], 600),

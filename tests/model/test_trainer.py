@@ -70,7 +70,7 @@ def test_accumulation_gives_the_losses_of_the_large_batch(train):
 
 
 class KilledError(Exception):
-    """Stands for a process that dies."""
+    """A process that dies."""
 
 
 class Killer(TrainerCallback):

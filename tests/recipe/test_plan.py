@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_plan_and_another_seed_another(stores):
     assert not one.equals(other)
 
 
-def test_the_same_ingredient_is_drawn_anew_in_each_stage(stores):
+def test_the_same_source_is_drawn_anew_in_each_stage(stores):
     plan = plan_of(stores, make_recipe([FAR], [FAR], shuffle=False))
     first, second = (plan[plan["stage"] == stage] for stage in (0, 1))
     columns = ["example", "context_from"]

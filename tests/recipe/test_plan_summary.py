@@ -101,7 +101,7 @@ def test_hours_grow_with_tokens_and_parameters():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
-def test_ingredients_tell_windows_before_sampling_and_the_share_kept(
+def test_sources_tell_windows_before_sampling_and_the_share_kept(
     share, tokenizers, make_examples, tmp_path
 ):
     context = "गंगा नदी की लंबाई है। " * 200

@@ -160,7 +160,7 @@ def test_real_answers_are_read_back_or_listed(family, corpora, make_tokenizer, t
     print(f"\n{family}\n{pd.DataFrame(counts).T.to_string()}")
 
 
-def test_unigram_pieces_hold_the_blank_before_them_and_word_pieces_do_not(
+def test_unigram_pieces_hold_the_space_before_them_and_word_pieces_do_not(
     corpora, make_tokenizer, tmp_path
 ):
     begins = {}
@@ -182,8 +182,8 @@ TOYS = {  # an answer between bars
     "ZWNJ inside": "ఆయన |ఆఫ్ఘనిస్తాన్\u200cలో ఉన్నారు| అని",
     "first word": "|காவிரி| ஆறு நீளமானது.",
     "last word": "நீளமானது |காவிரி ஆறு|",
-    "two blanks before": "नदी  |गंगा  नदी|  लंबी",
-    "no-break blank before": "नदी\u00a0|गंगा\u00a0नदी|\u00a0लंबी",
+    "two spaces before": "नदी  |गंगा  नदी|  लंबी",
+    "no-break space before": "नदी\u00a0|गंगा\u00a0नदी|\u00a0लंबी",
     "line break before": "नदी\n|गंगा नदी|\nलंबी",
     "quotes and danda": "शहर “|काशी|”। फिर",
     "brackets": "शहर (|काशी|), फिर",
