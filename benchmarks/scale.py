@@ -41,7 +41,7 @@ def write_ours(examples: Dataset, folder: Path) -> tuple[int, int]:
     """Return the number of windows, and the bytes of token store and plan."""
     store = open_store(examples, make_tokenizer(), folder)
     rows = {"made": np.arange(len(store))}
-    plan = make_plan(RECIPE, {"made": store}, rows=rows, batch_size=8, seed=2021)
+    plan = make_plan(RECIPE, {"made": store}, rows=rows, effective_batch_size=32, seed=2021)
     plan.to_parquet(folder / "plan.parquet")
     return len(plan), count_bytes(folder)
 

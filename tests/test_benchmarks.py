@@ -67,7 +67,7 @@ def test_disk_space_is_compared_over_the_same_windows(load, monkeypatch):
 def test_padding_is_below_that_of_random_order(load, tmp_path):
     padding = load("padding")
     recipe, stores = padding.read_recipe(), padding.make_stores(tmp_path, share=1000)
-    plan = padding.plan_windows(recipe, stores, batch_size=8)
+    plan = padding.plan_windows(recipe, stores)
     line = padding.compare_padding(recipe, plan, batch_size=8)
     shuffled = plan.sample(frac=1, random_state=0, ignore_index=True)
     assert line.value < padding.compare_padding(recipe, shuffled, batch_size=8).value

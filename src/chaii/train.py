@@ -57,7 +57,7 @@ class PreparedFold:
             self.config.recipe,
             self.stores,
             rows=self.rows,
-            batch_size=self.config.trainer.per_device_train_batch_size,
+            effective_batch_size=self.config.backbone.effective_batch_size,
             seed=seed,
         )
 

@@ -6,6 +6,7 @@ import pytest
 
 from chaii.config.schema import RecipeConfig, SourceConfig, StageConfig
 from chaii.recipe.plan import keep_negatives, make_plan
+from chaii.recipe.plan_summary import padding_share
 from chaii.recipe.token_store import open_store
 
 
@@ -33,9 +34,9 @@ NEAR = SourceConfig("near", 64, 16)
 FAR = SourceConfig("far", 96, 32, negatives=0.3)
 
 
-def plan_of(stores, recipe, *, batch_size=8, seed=1):
+def plan_of(stores, recipe, *, step=8, seed=1):
     rows = {name: np.arange(len(store)) for name, store in stores.items()}
-    return make_plan(recipe, stores, rows=rows, batch_size=batch_size, seed=seed)
+    return make_plan(recipe, stores, rows=rows, effective_batch_size=step, seed=seed)
 
 
 @pytest.mark.parametrize("crop", [False, True])
@@ -93,7 +94,7 @@ def test_the_same_source_is_drawn_anew_in_each_stage(stores):
 
 def test_only_rows_that_may_be_trained_on_are_planned(stores):
     rows = {"near": np.array([3, 5, 8]), "far": np.array([], int)}
-    plan = make_plan(make_recipe([NEAR, FAR]), stores, rows=rows, batch_size=8, seed=0)
+    plan = make_plan(make_recipe([NEAR, FAR]), stores, rows=rows, effective_batch_size=8, seed=0)
     assert set(plan["example"]) == {3, 5, 8}
     assert set(plan["corpus"]) == {"near"}
 
@@ -101,21 +102,43 @@ def test_only_rows_that_may_be_trained_on_are_planned(stores):
 def test_a_recipe_without_windows_is_refused(stores):
     rows = {name: np.array([], int) for name in stores}
     with pytest.raises(ValueError, match="no window to train on"):
-        make_plan(make_recipe([NEAR]), stores, rows=rows, batch_size=8, seed=0)
+        make_plan(make_recipe([NEAR]), stores, rows=rows, effective_batch_size=8, seed=0)
 
 
-@pytest.mark.parametrize("batch_size", [8, 32])
-def test_batches_hold_windows_of_like_length_across_a_ragged_stage_border(stores, batch_size):
-    recipe = make_recipe([SourceConfig("near", 64, 16, max_examples=78)] * 9, [NEAR] * 9)
-    plan = plan_of(stores, recipe, batch_size=batch_size)
+ALIKE = [NEAR, SourceConfig("far", 64, 16, negatives=0.3)] * 10
+MANY = make_recipe([SourceConfig("near", 64, 16, max_examples=78)] * 20, ALIKE)
+
+
+def test_batches_of_a_quarter_step_need_little_padding(stores):
+    plan = plan_of(stores, MANY, step=32)
     length = plan["length"].to_numpy()
-    assert (plan["stage"] == 0).sum() % batch_size  # the border is ragged
-    batches = np.split(length, np.arange(batch_size, len(length), batch_size))
-    padded = sum(len(batch) * batch.max() for batch in batches)
+    assert (plan["stage"] == 0).sum() % 32  # no step ends where the stage does
     shuffled = np.random.default_rng(0).permutation(length)
-    batches = np.split(shuffled, np.arange(batch_size, len(length), batch_size))
-    at_random = sum(len(batch) * batch.max() for batch in batches)
-    assert padded / length.sum() - 1 < 0.1 * (at_random / length.sum() - 1)
+    assert padding_share(length, batch_size=8) < 0.03
+    assert padding_share(length, batch_size=8) < 0.3 * padding_share(shuffled, batch_size=8)
+
+
+def spread_of_steps(plan):
+    """Standard deviation over steps of 32 of the share of one corpus."""
+    stage = plan[plan["stage"] == 1].iloc[32:-32]  # no shared step
+    return stage.groupby(stage.index // 32)["corpus"].apply(lambda c: (c == "far").mean()).std()
+
+
+def test_steps_mix_corpora_as_uniform_draws_do(stores):
+    ours, uniform = [], []
+    for seed in range(8):
+        plan = plan_of(stores, MANY, step=32, seed=seed)
+        drawn = plan.sample(frac=1, random_state=seed).sort_values("stage", kind="stable")
+        ours.append(spread_of_steps(plan))
+        uniform.append(spread_of_steps(drawn.reset_index(drop=True)))
+    assert np.mean(ours) < 1.15 * np.mean(uniform)
+
+
+def test_a_stage_is_not_sorted_by_length(stores):
+    plan = plan_of(stores, MANY, step=32)
+    length = plan.loc[plan["stage"] == 1, "length"].iloc[32:-32]
+    quarters = [part.mean() for part in np.array_split(length.to_numpy(), 4)]
+    assert max(quarters) - min(quarters) < 0.05 * length.mean()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.06, 0.1, 0.5, 1.0])

@@ -110,7 +110,7 @@ def test_sources_tell_windows_before_sampling_and_the_share_kept(
     source = SourceConfig("toy", 64, 16, negatives=share)
     recipe = RecipeConfig(stages=[StageConfig([source])])
     arguments = {"stores": {"toy": store}, "rows": {"toy": np.arange(30)}}
-    plan = make_plan(recipe, **arguments, batch_size=8, seed=0)
+    plan = make_plan(recipe, **arguments, effective_batch_size=8, seed=0)
     line = summarise_sources(recipe, **arguments, plan=plan).iloc[0]
     windows = slide(store, max_length=64, doc_stride=16)
     assert line["windows"] == len(windows)

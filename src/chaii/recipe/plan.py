@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,7 +15,8 @@ from chaii.recipe.token_budget import thin_stages
 from chaii.recipe.token_store import TokenStore
 from chaii.recipe.windows import crop, slide
 
-_BLOCK = 100  # batches that are sorted by length together: enough to pad little, few enough to mix
+_STRATA = 4  # ranges of length in each optimiser step
+_POOL = 4  # steps that are sorted by length together: with more, a step is less like a uniform draw
 
 
 def make_plan(
@@ -22,15 +24,18 @@ def make_plan(
     stores: Mapping[str, TokenStore],
     *,
     rows: Mapping[str, IntArray],
-    batch_size: int,
+    effective_batch_size: int,
     seed: int,
 ) -> pd.DataFrame:
     """Put every window of `recipe` in the order in which it is trained.
 
+    A shuffled stage is in random order, and each optimiser step holds short and long windows in the
+    same proportion (see `_shuffle`). The order is the same however a step is split into batches.
+
     Args:
         stores: the token store of each corpus.
         rows: the rows of each corpus that may be trained on.
-        batch_size: windows of similar length are put side by side in batches of this size.
+        effective_batch_size: windows per optimiser step.
 
     Returns:
         The windows table (see `chaii.recipe.windows`) with two more columns: ``stage``, counted
@@ -56,22 +61,22 @@ def make_plan(
     stages, planned = [], 0
     for number, (stage, windows) in enumerate(zip(recipe.stages, cut, strict=True)):
         if stage.shuffle:
-            windows = _shuffle_by_length(
+            windows = _shuffle(
                 windows,
-                batch_size=batch_size,
-                head=-planned % batch_size,
+                step=effective_batch_size,
+                head=-planned % effective_batch_size,
                 generator=np.random.default_rng([seed, number]),
             )
         stages.append(windows)
         planned += len(windows)
     if not planned:
         raise ValueError("recipe: its sources hold no window to train on")
-    plan = pd.concat(stages, ignore_index=True)
+    plan = pd.concat(stages)
     if recipe.mixed:
-        plan = _shuffle_by_length(
-            plan, batch_size=batch_size, head=0, generator=np.random.default_rng(seed)
-        )
-    return plan.assign(corpus=pd.Categorical(plan["corpus"], categories=sorted(stores)))
+        generator = np.random.default_rng(seed)
+        plan = _shuffle(plan, step=effective_batch_size, head=0, generator=generator)
+    corpus = pd.Categorical(plan["corpus"], categories=sorted(stores))
+    return plan.assign(corpus=corpus).reset_index(drop=True)
 
 
 def cut_source(
@@ -104,25 +109,24 @@ def keep_negatives(
     return windows[keep]
 
 
-def _shuffle_by_length(
-    windows: pd.DataFrame, *, batch_size: int, head: int, generator: np.random.Generator
+def _shuffle(
+    windows: pd.DataFrame, *, step: int, head: int, generator: np.random.Generator
 ) -> pd.DataFrame:
-    """Put windows in a random order in which each batch holds windows of similar length.
+    """Put windows in random order, with all lengths in each optimiser step, sorted by length.
 
-    Windows are shuffled, cut into blocks, sorted by length inside a block and split into batches,
-    whose order is shuffled again. The first `head` windows complete the batch that the stage before
-    left open, so that batches keep their boundaries.
+    Each run of `_POOL` steps is a uniform draw. Its windows are sorted and cut into `_STRATA` equal
+    ranges of length; each step gets a block of consecutive windows of each range, at random. So
+    batches of up to ``step // _STRATA`` windows need less than 3 % of padding, and the mixture of
+    corpora in a step varies as in uniform draws (benchmarks/padding.py measures both). The first
+    `head` windows complete the step that the stage before left open.
     """
     length = windows["length"].to_numpy()
     order = generator.permutation(len(length))
-    full = max(0, len(order) - head) // batch_size * batch_size
-    middle = order[head : head + full]
-    size = _BLOCK * batch_size
-    blocks = [middle[first : first + size] for first in range(0, full, size)]
-    batches = [
-        block[np.argsort(length[block], kind="stable")].reshape(-1, batch_size) for block in blocks
-    ]
-    if batches:
-        middle = generator.permutation(np.concatenate(batches)).ravel()
-    order = np.concatenate([order[:head], middle, order[head + full :]])
-    return windows.iloc[order].reset_index(drop=True)
+    end = head + max(0, len(order) - head) // step * step
+    strata = math.gcd(step, _STRATA)
+    for first in range(head, end, _POOL * step):
+        pool = order[first : min(first + _POOL * step, end)]
+        pool = pool[np.argsort(length[pool], kind="stable")].reshape(strata, -1, step // strata)
+        dealt = [generator.permutation(stratum) for stratum in pool]
+        order[first : first + pool.size] = np.stack(dealt, axis=1).ravel()
+    return windows.iloc[order]
