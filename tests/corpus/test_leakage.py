@@ -156,7 +156,7 @@ def first_rows(examples):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("language", ["en", "hi"])
+@pytest.mark.parametrize("language", ["en", "hi", "th"])
 def test_every_changed_xquad_context_is_found_among_squad_and_nothing_else(
     read, passages, language, seed
 ):
@@ -166,6 +166,25 @@ def test_every_changed_xquad_context_is_found_among_squad_and_nothing_else(
     leaks = find_leaks(concatenate_datasets([passages, planted]), xquad)
     assert len(xquad) == 240
     assert context_pairs(leaks) == {(name, name) for name in xquad["id"]}
+
+
+def test_changed_contexts_without_any_space_are_found(read):
+    xquad = first_rows(read("xquad/xquad.th.json", "thai"))
+    rng = np.random.default_rng(0)
+    joined = with_contexts(xquad, [text.replace(" ", "") for text in xquad["context"]])
+    planted = with_contexts(joined, [change(text, rng) for text in joined["context"]])
+    assert context_pairs(find_leaks(planted, joined)) >= {(name, name) for name in xquad["id"]}
+
+
+def test_changed_contexts_of_han_letters_are_found(find):
+    rng = np.random.default_rng(0)
+    letters = [chr(code) for code in range(0x4E00, 0x5200)]
+    texts = ["".join(rng.choice(letters, 300)) for _ in range(40)]
+    rows = [(f"{number}?", text, None, None) for number, text in enumerate(texts)]
+    changed = [(f"{number}!", change(text, rng), None, None) for number, text in enumerate(texts)]
+    found = find(changed, rows).query("kind == 'context'")
+    assert (found["train_id"].str.slice(5) == found["held_out_id"].str.slice(7)).all()
+    assert len(found) == 40
 
 
 def test_every_xquad_context_is_found_unchanged(read, passages):

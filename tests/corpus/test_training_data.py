@@ -73,9 +73,16 @@ def test_a_run_counts_its_leaks(demo_run):
     assert len(pd.read_csv(demo_run.leaks)) == sum(pair["pairs"] for pair in leaks["pairs"])
 
 
-def test_the_script_writes_the_pairs_of_every_fold_and_of_a_test_file(tmp_path, monkeypatch):
-    csv, test = tmp_path / "leaks.csv", tmp_path / "output" / "demo/chaii/test.csv"
-    options = ["--test", str(test), "--csv", str(csv)]
+TESTS = {  # a file of the demo, and the settings to read it
+    "chaii_csv": ["chaii/test.csv"],
+    "squad_json": ["xquad/xquad.hi.json", "format=squad_json", "language=hindi"],
+}
+
+
+@pytest.mark.parametrize("words", TESTS.values(), ids=TESTS)
+def test_the_script_writes_the_pairs_of_every_fold_and_of_a_test_file(tmp_path, monkeypatch, words):
+    csv, test = tmp_path / "leaks.csv", tmp_path / "output" / "demo" / words[0]
+    options = ["--test", str(test), *words[1:], "--csv", str(csv)]
     monkeypatch.setattr(
         sys,
         "argv",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from chaii.config.schema import OnLeak, TrainConfig
 from chaii.corpus.files import CorpusError
 from chaii.corpus.folds import assign_folds, split_fold
-from chaii.corpus.leakage import count_leaks, find_leaks, list_leaking_rows
+from chaii.corpus.leakage import count_leaks, find_leaks, list_leaking_rows, list_pairs
 from chaii.corpus.readers import find_sources, read_corpus
 from chaii.corpus.reports import format_reports
 from chaii.demo.corpora import write_demo_corpora
@@ -26,7 +26,7 @@ class LeakCheck(NamedTuple):
 
     rows: dict[str, NDArray[np.int64]]  # of each corpus, left to train on
     counts: dict[str, Any]  # for the metrics: rows dropped, pairs by corpus and kind
-    pairs: pd.DataFrame  # as `find_leaks` returns them, with numbers of rows
+    pairs: pd.DataFrame  # see `list_pairs`
 
 
 def read_corpora(config: TrainConfig) -> dict[str, Dataset]:
@@ -91,9 +91,7 @@ def check_leaks(
     """
     if held_out is None:
         return LeakCheck(dict(rows), {}, pd.DataFrame())
-    leaks = find_leaks(
-        concatenate_datasets([corpora[name].select(part) for name, part in rows.items()]), held_out
-    )
+    leaks = find_leaks(join_rows(corpora, rows), held_out)
     leaking = list_leaking_rows(leaks)
     if on_leak is OnLeak.fail and len(leaking):
         raise ValueError(
@@ -107,8 +105,12 @@ def check_leaks(
     print()
     print(_summarise(leaks, number=len(leaking), on_leak=on_leak))
     counts = count_leaks(leaks).to_dict("records")
-    sizes = {name: leaks[name].map(len) for name in ("train_rows", "held_out_rows")}
-    return LeakCheck(left, {"dropped": len(dropped), "pairs": counts}, leaks.assign(**sizes))
+    return LeakCheck(left, {"dropped": len(dropped), "pairs": counts}, list_pairs(leaks))
+
+
+def join_rows(corpora: Mapping[str, Dataset], rows: Mapping[str, NDArray[np.int64]]) -> Dataset:
+    """The chosen rows of all corpora as one Dataset."""
+    return concatenate_datasets([corpora[name].select(part) for name, part in rows.items()])
 
 
 def distinct_texts(corpora: Mapping[str, Dataset]) -> list[str]:
