@@ -1,0 +1,65 @@
+"""A study by its script: what it trains, what it leaves alone, what two processes share."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chaii.evaluation.study_folder import StudyFolder
+
+ROOT = Path(__file__).parents[1]
+FAST = ["max_examples=40", "trainer.max_steps=4", "trainer.num_evaluations=0"]
+BASE = ",".join(f"'{override}'" for override in ["experiment=demo_muril", *FAST])
+
+
+def start_study(output, *overrides):
+    paths = [f"paths.output={output}", f"results={output}/studies", f"study.base=[{BASE}]"]
+    command = [sys.executable, ROOT / "scripts/ablate.py", *paths, "rounds=1000", *overrides]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, text=True, **pipes)
+
+
+def run_study(output, *overrides):
+    process = start_study(output, *overrides)
+    printed, errors = process.communicate()
+    return process.returncode, printed, errors
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    """The folder of a study of three arms, which two processes worked on."""
+    output = tmp_path_factory.mktemp("study")
+    run_study(output, "study.seeds=[1]", "max_hours=0.0001")  # one run, and the demo's corpora
+    processes = [start_study(output, "study.seeds=[1]") for _ in range(2)]
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [0, 0]
+    return output
+
+
+def test_processes_side_by_side_train_every_run_once(output):
+    runs = StudyFolder(output / "studies/demo").read_runs()
+    assert sorted(run["arm"] for run in runs) == ["full", "no_cutout", "shuffled"]
+
+
+def test_a_finished_study_is_only_compared(output):
+    for folder in (output / "runs").iterdir():
+        folder.rename(output / folder.name)  # the stored rows are enough
+    status, printed, _ = run_study(output, "study.seeds=[1]")
+    assert status == 0
+    assert "finished in" not in printed
+    assert "Runs per arm: 1" in printed
+
+
+def test_the_budget_of_hours_stops_between_runs(output):
+    status, printed, _ = run_study(output, "study.seeds=[1,2]", "max_hours=0")
+    assert status == 0
+    assert "Runs per arm: 1" in printed
+
+
+def test_a_mistake_in_any_arm_is_one_line_before_the_first_run(output):
+    status, _, errors = run_study(output, "+study.arms.bad=['recipe.mixd=true']", "study.name=new")
+    assert status == 1
+    assert errors.startswith("error: recipe.mixd")
+    assert len(errors.splitlines()) == 1
