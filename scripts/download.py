@@ -1,6 +1,7 @@
 """Fetch corpora: ``python scripts/download.py squad xquad_hi``, or ``all``; no name lists them."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from chaii.config.errors import one_line_errors
@@ -16,8 +17,9 @@ def main() -> None:
     """List, fetch, or write the page about the corpora."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="corpora, or all; and settings: paths=kaggle")
+    parser.add_argument("--insecure", action="store_true", help="fetch other than https, too")
     parser.add_argument("--readme", action="store_true", help="write data/README.md")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     names = [word for word in arguments.words if "=" not in word and word != "all"]
     overrides = [word for word in arguments.words if "=" in word]
     with one_line_errors():
@@ -28,24 +30,24 @@ def main() -> None:
             page = render_readme(corpora, Path(paths.input))
             (ROOT / "data/README.md").write_text(page, encoding="utf-8")
         elif names or "all" in arguments.words:
-            fetch(corpora, Lock(Path(paths.input)))
+            fetch(corpora, Lock(Path(paths.input)), insecure=arguments.insecure)
         else:
             for name, corpus in corpora.items():
                 found = f"{len(match_files(corpus))} files there"
                 print(describe_corpus(name, corpus), found, sep="; ")
 
 
-def fetch(corpora, lock: Lock) -> None:
-    """Fetch each, go on after a failure, and end with status 1 if there was one."""
-    failed = False
+def fetch(corpora, lock: Lock, *, insecure: bool) -> None:
+    """Fetch each, continue after a failure, and end with status 1 if there was one."""
+    failed = []
     for name, corpus in corpora.items():
         print(describe_corpus(name, corpus))
         try:
-            for path, done in download_corpus(name, corpus, lock):
+            for path, done in download_corpus(name, corpus, lock, insecure=insecure):
                 print(f"  {path}: {done}")
         except DownloadError as error:
-            print(f"  {error}")
-            failed = True
+            print(f"error: {error}", file=sys.stderr)
+            failed.append(name)
     if failed:
         raise SystemExit(1)
 

@@ -14,12 +14,13 @@ from chaii.corpus.fetch import Lock
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files`; `ranges`, `etags` and `breaks_after` (bytes, a list) set its manners."""
+    """Serves `files`; the other attributes set how, `breaks_after` as a list of bytes."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.requests, self.breaks_after = {}, [], []
-        self.ranges, self.etags, self.content_type = True, True, "application/octet-stream"
+        self.ranges, self.etags, self.lengths = True, True, True
+        self.content_type = "application/octet-stream"
 
     def url(self, name):
         return f"http://127.0.0.1:{self.server_port}/{name}"
@@ -37,14 +38,15 @@ class Handler(BaseHTTPRequestHandler):
         offset = 0
         if asked and self.server.ranges and self.headers.get("If-Range") == etag:
             offset = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
-        if offset >= len(body):
+        if offset and offset >= len(body):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(body)}")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
         self.send_response(206 if offset else 200)
-        self.send_header("Content-Length", str(len(body) - offset))
+        if self.server.lengths:
+            self.send_header("Content-Length", str(len(body) - offset))
         self.send_header("Content-Type", self.server.content_type)
         if self.server.etags:
             self.send_header("ETag", etag)

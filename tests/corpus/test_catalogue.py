@@ -65,7 +65,7 @@ def test_the_script_goes_on_after_a_failure_and_ends_with_status_1(server, tmp_p
     server.files["xquad.hi.json"] = b"{}"
     sources = "corpora"
     command = [
-        *(sys.executable, ROOT / "scripts/download.py", "squad", "xquad_hi"),
+        *(sys.executable, ROOT / "scripts/download.py", "squad", "xquad_hi", "--insecure"),
         f"paths.input={tmp_path}",
         f"{sources}.squad.download=[{server.url('gone.json')}]",
         f"{sources}.xquad_hi.download=[{server.url('xquad.hi.json')}]",
@@ -73,3 +73,7 @@ def test_the_script_goes_on_after_a_failure_and_ends_with_status_1(server, tmp_p
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"{tmp_path}/xquad/xquad.hi.json: downloaded" in done.stdout
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "squad: " in errors[0]
+    assert "gone.json: the server answers 404" in errors[0]

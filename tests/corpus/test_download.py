@@ -19,7 +19,7 @@ def test_an_archive_is_unpacked_where_the_corpus_looks(server, lock, tmp_path, m
     members = {"V1/": "", "V1/dev/x-hi.json": "{}", "V1/test/x-hi.json": "{}", "__MACOSX/V1": "?"}
     server.files["V1.zip"] = make_zip(members)
     corpus = CorpusConfig(SQUAD, f"{tmp_path}/V1/*/*-hi.json", download=[server.url("V1.zip")])
-    list(download_corpus("toy", corpus, lock))
+    list(download_corpus("toy", corpus, lock, insecure=True))
     assert match_files(corpus) == [tmp_path / "V1/dev/x-hi.json", tmp_path / "V1/test/x-hi.json"]
 
 
@@ -50,14 +50,14 @@ def test_a_hub_corpus_that_lists_no_address_is_fetched_by_its_reader(lock, tmp_p
     found = tmp_path / "train.arrow"
     monkeypatch.setattr("chaii.corpus.hub.find_hub_files", lambda *_: [found])
     corpus = CorpusConfig(CorpusFormat.hub, "some/data")
-    done = list(download_corpus("toy", corpus, lock))
+    done = list(download_corpus("toy", corpus, lock, insecure=True))
     assert done == [(found, "in the cache of datasets")]
 
 
 def test_files_placed_by_hand_are_left_alone(server, lock, tmp_path):
     (tmp_path / "mine.json").write_text("{}")
     corpus = CorpusConfig(SQUAD, f"{tmp_path}/*.json", download=[server.url("a.json")])
-    done = list(download_corpus("toy", corpus, lock))
+    done = list(download_corpus("toy", corpus, lock, insecure=True))
     assert done == [(tmp_path / "mine.json", "placed by hand, not checked")]
     assert not server.requests
 
@@ -66,14 +66,14 @@ def test_a_download_that_the_path_does_not_match_is_an_error(server, lock, tmp_p
     server.files["a.json"] = b"{}"
     corpus = CorpusConfig(SQUAD, f"{tmp_path}/b*.json", download=[server.url("a.json")])
     with pytest.raises(DownloadError, match=r"toy: nothing .* matches path '.*b\*\.json'"):
-        list(download_corpus("toy", corpus, lock))
+        list(download_corpus("toy", corpus, lock, insecure=True))
 
 
 @pytest.mark.parametrize("gone", ["http://127.0.0.1:9/a.json", "http://nowhere.invalid/a.json"])
 def test_without_a_network_one_line_explains_how_to_place_the_file(gone, lock, tmp_path):
     corpus = CorpusConfig(SQUAD, f"{tmp_path}/in/*.json", download=[gone])
     with pytest.raises(DownloadError) as caught:
-        list(download_corpus("toy", corpus, lock))
+        list(download_corpus("toy", corpus, lock, insecure=True))
     message = str(caught.value)
     assert message.startswith("toy: no network")
     assert message.endswith(f"put {gone} into {tmp_path}/in/")
@@ -83,7 +83,7 @@ def test_without_a_network_one_line_explains_how_to_place_the_file(gone, lock, t
 def test_a_missing_file_names_its_address(server, lock, tmp_path):
     corpus = CorpusConfig(SQUAD, f"{tmp_path}/*.json", download=[server.url("gone.json")])
     with pytest.raises(DownloadError, match=r"gone\.json: the server answers 404"):
-        list(download_corpus("toy", corpus, lock))
+        list(download_corpus("toy", corpus, lock, insecure=True))
 
 
 FAKE_KAGGLE = """#!{python}
@@ -121,11 +121,11 @@ def test_hub_files_are_fetched_by_the_hubs_client(lock, tmp_path, monkeypatch):
         asked.update(settings, repository=repository)
         file = Path(settings["local_dir"], "hi/train.parquet")
         file.parent.mkdir(parents=True)
-        file.write_text("rows")
+        file.write_text("PAR1rows")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     address = "hf://datasets/some/data@abc/hi/*.parquet"
     corpus = CorpusConfig(CorpusFormat.hub, f"{tmp_path}/hub", download=[address])
-    list(download_corpus("toy", corpus, lock))
+    list(download_corpus("toy", corpus, lock, insecure=True))
     assert (asked["repository"], asked["revision"]) == ("some/data", "abc")
     assert list(json.loads(lock.path.read_text())) == ["hub/hi/train.parquet"]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat
-from chaii.corpus.fetch import DownloadError, Lock, fetch_file
+from chaii.corpus.fetch import DownloadError, Lock, check_content, fetch_file
 from chaii.corpus.files import CorpusError
 from chaii.files import write_whole
 
@@ -20,7 +20,9 @@ _HUB = re.compile(
 )
 
 
-def download_corpus(name: str, corpus: CorpusConfig, lock: Lock) -> Iterator[tuple[Path, str]]:
+def download_corpus(
+    name: str, corpus: CorpusConfig, lock: Lock, *, insecure: bool = False
+) -> Iterator[tuple[Path, str]]:
     """Fetch the addresses of `corpus.download`; yield each file or folder and how it came there.
 
     An address is a file (``https://…``; a zip file is unpacked), files of a Hub dataset
@@ -28,10 +30,11 @@ def download_corpus(name: str, corpus: CorpusConfig, lock: Lock) -> Iterator[tup
     competition (``kaggle:<name>``). They go to the folder that `corpus.path` begins with. A corpus
     whose files were placed there by hand is left alone; one of format hub without addresses is
     fetched by its reader into the cache of `datasets`, where `hub.revision` alone pins it.
+    Addresses of other kinds (``http://…``) are fetched only if `insecure`.
 
     Raises:
-        DownloadError: no network, no access, a content other than the recorded one, or files
-            that `corpus.path` does not match.
+        DownloadError: no network, no access, a content that is damaged or not the recorded one, or
+            files that `corpus.path` does not match.
     """
     folder = find_folder(corpus)
     try:
@@ -50,7 +53,7 @@ def download_corpus(name: str, corpus: CorpusConfig, lock: Lock) -> Iterator[tup
                     yield folder, fetch_hub(address, folder, lock)
                 else:
                     path = folder / PurePosixPath(address).name
-                    yield path, fetch_file(address, path, lock)
+                    yield path, fetch_file(address, path, lock, insecure=insecure)
                     if path.suffix == ".zip":
                         unpack_zip(path, folder)
             if corpus.download and not match_files(corpus):
@@ -135,7 +138,9 @@ def fetch_kaggle(address: str, folder: Path, lock: Lock) -> str:
         command = ["kaggle", "competitions", "download", "-c", competition, "-p", str(folder)]
         if subprocess.run(command, check=False).returncode or not archive.is_file():
             raise ConnectionError(f"`{' '.join(command)}` failed")
-    lock.record(archive, address)
+    if not lock.check(archive):
+        check_content(archive, archive.name)
+        lock.record(archive, address)
     unpack_zip(archive, folder)
     return done
 
@@ -160,6 +165,7 @@ def fetch_hub(address: str, folder: Path, lock: Lock) -> str:
         local_dir=folder,
     )
     for file in sorted(folder.glob(parts["path"])):
+        check_content(file, file.name)
         lock.record(file, address)
     return "downloaded, or there already"
 

@@ -1,4 +1,4 @@
-"""Fetch one file over https: resumed after an interruption, checked against its first download.
+"""Fetch one file over https: resumed after an interruption, checked, pinned at its first download.
 
 Of the libraries, pooch does not resume, and the Hub's client resumes without asking whether the
 file is still the same.
@@ -6,9 +6,12 @@ file is still the same.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -78,30 +81,39 @@ class Lock:
     def _read(self) -> dict[str, dict[str, str | int]]:
         if not self.path.is_file():
             return {}
-        entries: dict[str, dict[str, str | int]] = json.loads(self.path.read_text(encoding="utf-8"))
+        try:
+            entries: dict[str, dict[str, str | int]] = json.loads(self.path.read_text("utf-8"))
+            for name, entry in entries.items():
+                if missing := {"address", "bytes", "sha256"} - set(entry):
+                    raise ValueError(f"entry '{name}' has no {sorted(missing)}")
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DownloadError(f"{self.path}: not a lock file ({error}); delete it") from error
         return entries
 
     def _key(self, file: Path) -> str:
         return Path(os.path.relpath(file, self.folder)).as_posix()
 
 
-def fetch_file(address: str, path: Path, lock: Lock) -> str:
+def fetch_file(address: str, path: Path, lock: Lock, *, insecure: bool = False) -> str:
     """Download a file, continuing ``<path>.part`` where there is one; return what was done.
 
-    An existing file is not fetched again: it is checked, unless it was placed by hand.
+    An existing file is not fetched again: it is checked, unless it was placed by hand. Addresses
+    other than https are fetched only if `insecure`.
 
     Raises:
-        DownloadError: the content is not the recorded one, or a web page instead of a file.
+        DownloadError: the address is not https, or the content is not the recorded one, empty, cut
+            short, a web page, or not of the format that the name of the file promises.
         OSError: no network, no such file, no room.
     """
     if path.exists():
         return "there already" if lock.check(path) else "placed by hand, not checked"
+    _check_scheme(address, insecure)
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(_ATTEMPTS):
         before = _size_of(part)
         try:
-            if _fetch_rest(address, part):
+            if _fetch_rest(address, part, insecure):
                 break
         except HTTPError as error:
             answer = f"the server answers {error.code} {error.reason}"
@@ -113,6 +125,7 @@ def fetch_file(address: str, path: Path, lock: Lock) -> str:
     else:
         raise ConnectionError(f"the connection broke {_ATTEMPTS} times; start again to continue")
     try:
+        check_content(part, path.name)
         lock.record(path, address, content=part)
     except DownloadError:
         part.unlink()
@@ -122,7 +135,47 @@ def fetch_file(address: str, path: Path, lock: Lock) -> str:
     return "downloaded"
 
 
-def _fetch_rest(address: str, part: Path) -> bool:
+def check_content(file: Path, name: str) -> None:
+    """Check that a file has the format that its name promises; archives are read to their end.
+
+    Raises:
+        DownloadError: it has not, is empty, or is a web page.
+    """
+    fault = ""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(1024).lstrip().lower()
+        match Path(name).suffix:
+            case _ if not head:
+                fault = "it is empty"
+            case _ if head.startswith((b"<!doctype", b"<html")):
+                fault = "it is a web page"
+            case ".json":
+                json.loads(file.read_bytes())
+            case ".jsonl":
+                with file.open("rb") as stream:
+                    all(map(json.loads, filter(bytes.strip, stream)))
+            case ".gz":
+                with gzip.open(file) as stream:
+                    while stream.read(_CHUNK):
+                        pass
+            case ".zip":
+                with zipfile.ZipFile(file) as archive:
+                    fault = f"member {bad} is damaged" if (bad := archive.testzip()) else ""
+            case ".parquet":
+                fault = "" if head.startswith(b"par1") else "it is no Parquet file"
+    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        fault = str(error)
+    if fault:
+        raise DownloadError(f"{name}: not a whole file of its format: {fault}")
+
+
+def _check_scheme(address: str, insecure: bool) -> None:
+    if not insecure and not address.startswith("https://"):
+        raise DownloadError(f"{address}: only https is fetched; --insecure allows other addresses")
+
+
+def _fetch_rest(address: str, part: Path, insecure: bool) -> bool:
     """Fetch the missing rest of a file; whether it is complete."""
     done, headers = _size_of(part), {"User-Agent": "chaii", "Accept-Encoding": "identity"}
     if done and _tag_of(part).is_file():
@@ -135,6 +188,7 @@ def _fetch_rest(address: str, part: Path) -> bool:
             return True  # it was interrupted between the last byte and the new name
         raise
     with response:
+        _check_scheme(response.url, insecure)  # an https address may redirect to another
         answer = response.headers
         if answer.get("Content-Type", "").startswith("text/html"):  # of a login or an error
             raise DownloadError(f"{address}: the server sent a web page instead of the file")
