@@ -1,7 +1,7 @@
-"""How often an answer's first occurrence is the one meant, and how often the one `evidence` takes.
+"""How often `labels: first` and `labels: evidence` place an answer where people marked it.
 
-Corpora that know where their answers stand are asked as if they did not: each answer is put at its
-first occurrence, as chaii has it. Counted are the questions whose answer occurs more than once.
+In these corpora people marked the place of each answer. The answer is moved to its first occurrence,
+as in chaii, and placed again. Only questions whose answer occurs more than once are counted.
 
     CHAII_DATA=<folder> python benchmarks/labels.py
 """
@@ -20,15 +20,15 @@ from chaii.corpus.readers import read_corpus
 
 
 def count_right(examples: Dataset) -> dict[str, float]:
-    """Questions with several occurrences, and the shares of them that are placed right."""
+    """Questions with several occurrences, and the shares of them that are placed correctly."""
     first, evidence = [], []
     for row in examples:
-        text, meant = row["answer_text"][0], row["answer_start"][0]
-        places = find_occurrences(row["context"], text, meant)
+        text, marked = row["answer_text"][0], row["answer_start"][0]
+        places = find_occurrences(row["context"], text, marked)
         if len(places) > 1:
             chosen = choose_occurrence(row["question"], row["context"], text, places[0])
-            first.append(places[0] == meant)
-            evidence.append(chosen == meant)
+            first.append(places[0] == marked)
+            evidence.append(chosen == marked)
     count = max(1, len(first))
     return {
         "questions": len(examples),
@@ -42,14 +42,13 @@ def main() -> None:
     folder = os.environ.get("CHAII_DATA")
     if not folder:
         raise SystemExit("CHAII_DATA must name a folder with real corpora")
-    files = sorted(Path(folder).glob("xquad/xquad.*.json")) + sorted(
-        Path(folder).glob("squad/*.json")
-    )
-    rows = {}
-    for file in files:
-        corpus = CorpusConfig(CorpusFormat.squad_json, str(file), language="any")
-        rows[file.stem] = count_right(read_corpus(file.stem, corpus)[0])
-    print(pd.DataFrame(rows).T.astype({"questions": int, "several": int}).round(3).to_string())
+    rows = []
+    for pattern in ("xquad/xquad.*.json", "squad/*.json", "tydiqa_goldp/*.json"):
+        for file in sorted(Path(folder).glob(pattern)):
+            corpus = CorpusConfig(CorpusFormat.squad_json, str(file), language="any")
+            examples, _ = read_corpus(file.stem, corpus)
+            rows.append({"file": file.stem, **count_right(examples)})
+    print(pd.DataFrame(rows).to_markdown(index=False, tablefmt="github", floatfmt=".3f"))
 
 
 if __name__ == "__main__":

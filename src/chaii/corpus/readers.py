@@ -142,7 +142,7 @@ def _read_examples(
 def _choose_rows(corpus: CorpusConfig, files: list[Path], tally: Tally) -> Iterator[Row]:
     """The first `max_examples` rows of those that the settings choose, equal rows once."""
     kept = KEPT_IDS.read(Path(corpus.keep_ids)) if corpus.keep_ids else None
-    places: dict[str, tuple[str, int]] = {}  # of each id: its place, and a hash of its row
+    places: dict[str, tuple[str, int]] = {}  # of each id: its place, and a hash of its content
     count = 0
     for path in files:
         found = False
@@ -154,7 +154,8 @@ def _choose_rows(corpus: CorpusConfig, files: list[Path], tally: Tally) -> Itera
             if not row["answer_text"] and corpus.unanswerable is Unanswerable.drop:
                 tally.drop(row["language"], row["id"], "unanswerable")
                 continue
-            content = hash(repr(row))
+            parts = row["question"], row["context"], *row["answer_text"], *row["answer_start"]
+            content = hash(parts)
             earlier, known = places.setdefault(row["id"], (where, content))
             if earlier == where:
                 yield row
