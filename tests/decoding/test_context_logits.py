@@ -97,11 +97,14 @@ def stored(make_examples, tokenizers, tmp_path):
 def test_rows_are_read_as_among_all(stored) -> None:
     prediction, store = stored
     assert prediction.windows["example"].value_counts().max() > 3
-    every = read_context_logits(prediction, store, max_answer_tokens=5)
-    for rows in ([0], [1, 2], [2, 0], []):
-        chosen = np.array(rows, dtype=np.int64)
-        some = read_context_logits(prediction, store, max_answer_tokens=5, rows=chosen)
-        assert_same(some, every.select(chosen))
+    for merge in Merge:
+        every = read_context_logits(prediction, store, max_answer_tokens=5, merge=merge)
+        for rows in ([0], [1, 2], [2, 0], []):
+            chosen = np.array(rows, dtype=np.int64)
+            some = read_context_logits(
+                prediction, store, max_answer_tokens=5, merge=merge, rows=chosen
+            )
+            assert_same(some, every.select(chosen))
 
 
 def test_tokens_come_with_their_texts(stored) -> None:
@@ -122,15 +125,18 @@ def test_of_several_windows_the_lowest_null_logit_counts(stored) -> None:
     assert logits.null.tolist() == lowest
 
 
-def test_selected_and_joined_rows_are_those_rows(stored) -> None:
-    logits = read_context_logits(*stored, max_answer_tokens=5)
+@pytest.mark.parametrize("merge", list(Merge))
+def test_selected_and_joined_rows_are_those_rows(stored, merge: Merge) -> None:
+    logits = read_context_logits(*stored, max_answer_tokens=5, merge=merge)
     parts = [logits.select(np.array(rows)) for rows in ([0, 1], [2])]
     assert_same(join_logits(parts), logits)
 
 
-@pytest.mark.parametrize("name", ["ids", "contexts", "offsets", "start", "end", "null"])
+@pytest.mark.parametrize(
+    "name", ["ids", "contexts", "offsets", "start", "end", "tokens_left", "null"]
+)
 def test_fields_that_do_not_fit_are_refused(stored, name: str) -> None:
-    logits = read_context_logits(*stored, max_answer_tokens=5)
+    logits = read_context_logits(*stored, max_answer_tokens=5, merge=Merge.none)
     with pytest.raises(ValueError, match=f"{name}: .* for 3 rows of"):
         replace(logits, **{name: getattr(logits, name)[1:]})
 

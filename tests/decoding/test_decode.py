@@ -1,11 +1,16 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from chaii.config.ensemble import DecodeConfig, SpanScore
-from chaii.decoding.context_logits import ContextLogits
+from chaii.config.ensemble import DecodeConfig, Merge, SpanScore
+from chaii.decoding.context_logits import ContextLogits, read_context_logits
 from chaii.decoding.decode import decode_answers, decode_n_best
+from chaii.decoding.span_search import best_spans
+from chaii.recipe.token_store import open_store
+from chaii.recipe.windows import slide
+from chaii.run_folder import Prediction
 
 CONTEXT = "राजधानी नई दिल्ली  है।"
 OFFSETS = np.array([[0, 7], [7, 10], [10, 17], [17, 19], [19, 21], [21, 22]], dtype=np.int32)
@@ -141,3 +146,52 @@ def test_selected_rows_answer_as_among_all():
     rows = np.array([7, 2, 2])
     every = decode_answers(logits).iloc[rows].reset_index(drop=True)
     assert decode_answers(logits.select(rows)).equals(every)
+
+
+@pytest.fixture
+def overlapping(make_examples, tokenizers, tmp_path):
+    """A prediction whose windows overlap by more than an answer's length, and its token store."""
+    contexts = [" ".join(f"w{n}" for n in range(size)) for size in (60, 3, 45)]
+    examples = make_examples([("q", context, None, 0) for context in contexts])
+    store = open_store(examples, tokenizers["wordpiece"], tmp_path)
+    windows = slide(store, max_length=30, doc_stride=15)
+    rng = np.random.default_rng(0)
+    width = int((windows["context_to"] - windows["context_from"]).sum())
+    logits = rng.normal(scale=4, size=(2, width)).astype(np.float16)
+    return Prediction(examples, windows, *logits), store
+
+
+def read(overlapping, merge, *, max_tokens=5):
+    return read_context_logits(*overlapping, max_answer_tokens=max_tokens, merge=merge)
+
+
+def test_an_unmerged_span_takes_both_logits_from_one_window(overlapping):
+    prediction, _ = overlapping
+    windows = prediction.windows
+    width = windows["context_to"] - windows["context_from"]
+    spans = best_spans(
+        prediction.start_logits,
+        prediction.end_logits,
+        np.concatenate([[0], np.cumsum(width)]),
+        max_tokens=5,
+    )
+    best = pd.Series(spans.score).groupby(windows["example"].to_numpy()).max()
+    unmerged = decode_answers(read(overlapping, Merge.none))
+    assert unmerged["score"].tolist() == best.tolist()
+    assert (decode_answers(read(overlapping, Merge.max))["score"] >= unmerged["score"]).all()
+    assert decode_answers(read(overlapping, Merge.max))["score"][0] > unmerged["score"][0]
+
+
+@pytest.mark.parametrize("max_words", [1, 2])
+def test_an_unmerged_span_holds_no_more_words_than_allowed(overlapping, max_words):
+    logits = read(overlapping, Merge.none, max_tokens=30)
+    best = decode_n_best(logits, n=20, decoding=DecodeConfig(max_words=max_words))
+    assert best["prediction"].str.split().str.len().max() == max_words
+
+
+def test_the_n_best_unmerged_answers_hold_each_span_once(overlapping):
+    best = decode_n_best(read(overlapping, Merge.none), n=20)
+    assert not best.duplicated(["id", "start_char", "end_char"]).any()
+    assert best["rank"].tolist()[:20] == list(range(20))
+    first = best[best["rank"] == 0].drop(columns="rank").reset_index(drop=True)
+    assert first.equals(decode_answers(read(overlapping, Merge.none)))

@@ -74,6 +74,13 @@ def test_members_on_other_tokens_are_refused() -> None:
         average_logits(members)
 
 
+def test_unmerged_members_of_other_windows_are_refused() -> None:
+    member = random_member(0)
+    shifted = replace(member, offsets=member.offsets + 1)
+    with pytest.raises(ValueError, match="with merge=none the windows"):
+        average_logits([member, shifted])
+
+
 def test_null_logits_are_averaged_where_all_members_have_them() -> None:
     low, high = (
         replace(random_member(0), null=np.full(3, value, dtype=np.float32)) for value in (1, 4)

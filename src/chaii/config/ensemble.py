@@ -24,6 +24,7 @@ class Merge(Enum):
 
     max = "max"
     mean = "mean"
+    none = "none"  # both ends of a span take their logits from the same window
 
 
 class MethodKind(Enum):

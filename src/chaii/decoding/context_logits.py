@@ -23,7 +23,9 @@ class ContextLogits:
     """Start and end logits of every context token of some examples, with their texts.
 
     The arrays are flat and unpadded: example i owns the tokens `row_start[i]` up to, not including,
-    `row_start[i + 1]`. A token that no window covers has -inf.
+    `row_start[i + 1]`. A token that no window covers has -inf. If windows are not merged, the
+    tokens of an example are those of its first window, then those of the next: one that several
+    windows cover occurs several times.
 
     Raises:
         ValueError: the lengths of two fields do not fit each other.
@@ -36,11 +38,13 @@ class ContextLogits:
     start: FloatArray  # (tokens,)
     end: FloatArray  # (tokens,)
     max_answer_tokens: int  # longest answer that the model was trained to give
+    tokens_left: IntArray | None = None  # (tokens,) to the end of the window; None: merged windows
     null: FloatArray | None = None  # (rows,) start + end logit of no answer; None: not stored
 
     def __post_init__(self) -> None:
         rows, tokens = len(self.row_start) - 1, self.row_start[-1]
         fields = {"ids": rows, "contexts": rows, "offsets": tokens, "start": tokens, "end": tokens}
+        fields |= {} if self.tokens_left is None else {"tokens_left": tokens}
         fields |= {} if self.null is None else {"null": rows}
         for name, expected in fields.items():
             if (found := len(getattr(self, name))) != expected:
@@ -61,6 +65,7 @@ class ContextLogits:
             offsets=self.offsets[tokens],
             start=self.start[tokens],
             end=self.end[tokens],
+            tokens_left=None if self.tokens_left is None else self.tokens_left[tokens],
             null=None if self.null is None else self.null[rows],
         )
 
@@ -73,60 +78,78 @@ def read_context_logits(
     merge: Merge = Merge.max,
     rows: IntArray | None = None,
 ) -> ContextLogits:
-    """Merge the logits of windows into those of whole contexts, with the texts of their examples.
+    """Merge the logits of windows into those of whole contexts, with the texts of the examples.
 
     `store` holds the tokens of the prediction's examples. With `rows`, only the logits of these
-    examples are read. The windows must be sorted by their example, as `slide` cuts them.
+    examples are read.
 
     Raises:
         ValueError: see `merge_windows`.
     """
-    examples = prediction.examples
-    rows = np.arange(len(examples)) if rows is None else rows
-    examples, store = examples.select(rows), store.select(rows)
-    lengths = store.context_lengths()
-
-    owner = prediction.windows["example"].to_numpy()
-    first = np.searchsorted(owner, rows)
-    count = np.searchsorted(owner, rows, side="right") - first
-    chosen = expand_ranges(first, count)
-    columns = ["context_from", "context_to"]
-    width = prediction.windows["context_to"] - prediction.windows["context_from"]
-    places = expand_ranges((np.cumsum(width) - width).to_numpy()[chosen], width.to_numpy()[chosen])
-    windows = prediction.windows[columns].iloc[chosen]
-    windows = windows.assign(example=np.repeat(np.arange(len(rows)), count))
+    if rows is not None:
+        prediction, store = select_examples(prediction, rows), store.select(rows)
+    windows, lengths = prediction.windows, store.context_lengths()
+    tokens = expand_ranges(store.text_start[store.context], lengths)
     start, end = (
-        merge_windows(windows, logits[places], lengths=lengths, merge=merge)
+        merge_windows(windows, logits, lengths=lengths, merge=merge)
         for logits in (prediction.start_logits, prediction.end_logits)
     )
+    tokens_left = None
+    if merge is Merge.none:
+        tokens = tokens[_locate_tokens(windows, lengths)]
+        width = (windows["context_to"] - windows["context_from"]).to_numpy(np.int64)
+        tokens_left = np.repeat(np.cumsum(width), width) - np.arange(len(tokens))
+        lengths = np.bincount(windows["example"], weights=width, minlength=len(lengths))
     null = None
     if prediction.null_logits is not None:
-        null = np.full(len(rows), np.inf, dtype=np.float32)
+        null = np.full(len(lengths), np.inf, dtype=np.float32)
         # A window that sees the answer knows best that there is one: its logit is the lowest.
-        pair_sums = prediction.null_logits[chosen].astype(np.float32).sum(axis=1)
-        np.minimum.at(null, windows["example"], pair_sums)
+        pair_sums = prediction.null_logits.astype(np.float32).sum(axis=1)
+        np.minimum.at(null, windows["example"].to_numpy(), pair_sums)
     return ContextLogits(
-        ids=examples["id"][:],
-        contexts=examples["context"][:],
-        row_start=np.concatenate([[0], np.cumsum(lengths)]),
-        offsets=store.offsets[expand_ranges(store.text_start[store.context], lengths)],
+        ids=prediction.examples["id"][:],
+        contexts=prediction.examples["context"][:],
+        row_start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        offsets=store.offsets[tokens],
         start=start,
         end=end,
         max_answer_tokens=max_answer_tokens,
+        tokens_left=tokens_left,
         null=null,
+    )
+
+
+def select_examples(prediction: Prediction, rows: IntArray) -> Prediction:
+    """Keep the windows and logits of some examples, in the order of `rows`.
+
+    The windows must be sorted by their example, as `slide` cuts them.
+    """
+    windows = prediction.windows
+    owner = windows["example"].to_numpy()
+    first = np.searchsorted(owner, rows)
+    count = np.searchsorted(owner, rows, side="right") - first
+    chosen = expand_ranges(first, count)
+    width = (windows["context_to"] - windows["context_from"]).to_numpy(np.int64)
+    tokens = expand_ranges((np.cumsum(width) - width)[chosen], width[chosen])
+    return Prediction(
+        examples=prediction.examples.select(rows),
+        windows=windows.iloc[chosen].assign(example=np.repeat(np.arange(len(rows)), count)),
+        start_logits=prediction.start_logits[tokens],
+        end_logits=prediction.end_logits[tokens],
+        null_logits=None if prediction.null_logits is None else prediction.null_logits[chosen],
     )
 
 
 def merge_windows(
     windows: pd.DataFrame, logits: FloatArray, *, lengths: IntArray, merge: Merge = Merge.max
 ) -> NDArray[np.float32]:
-    """Merge the logits of overlapping windows into one logit per context token, ``(tokens,)``.
+    """Merge the logits of overlapping windows into one logit per token, ``(tokens,)``.
 
     `windows` has one row per window, in any order: `example` (its number), `context_from` and
     `context_to` (half-open range of the context tokens that it covers). `logits` are flat over
     exactly these tokens, window after window. `lengths` ``(examples,)`` is the number of context
     tokens of each example, zero allowed. A token that several windows cover gets their largest or
-    their mean logit.
+    their mean logit; with `Merge.none` the logits stay as they are, window after window.
 
     Raises:
         ValueError: a window leaves its context, the number of logits is not the number of tokens
@@ -144,6 +167,8 @@ def merge_windows(
     wrong = np.flatnonzero(~(values < np.inf))
     if wrong.size:
         raise ValueError(f"{wrong.size} logits are NaN or +inf, the first at {wrong[0]}")
+    if merge is Merge.none:
+        return values
     tokens = int(lengths.sum())
     if merge is Merge.max:
         largest = np.full(tokens, -np.inf, dtype=np.float32)
@@ -158,6 +183,7 @@ def join_logits(parts: Sequence[ContextLogits]) -> ContextLogits:
     """Join the logits of several sets of examples, one after another."""
     counts = np.concatenate([np.diff(part.row_start) for part in parts])
     nulls = [part.null for part in parts if part.null is not None]
+    left = [part.tokens_left for part in parts if part.tokens_left is not None]
     return ContextLogits(
         ids=[example_id for part in parts for example_id in part.ids],
         contexts=[context for part in parts for context in part.contexts],
@@ -166,6 +192,7 @@ def join_logits(parts: Sequence[ContextLogits]) -> ContextLogits:
         start=np.concatenate([part.start for part in parts]),
         end=np.concatenate([part.end for part in parts]),
         max_answer_tokens=parts[0].max_answer_tokens,
+        tokens_left=np.concatenate(left) if len(left) == len(parts) else None,
         null=np.concatenate(nulls) if len(nulls) == len(parts) else None,
     )
 

@@ -12,6 +12,7 @@ from chaii.config.ensemble import DecodeConfig
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.graphemes import find_whitespace, number_words, widen_to_graphemes
 from chaii.decoding.span_search import Spans, best_n_spans, best_spans, score_tokens
+from chaii.recipe.span_labels import IntArray
 
 ANSWER_COLUMNS = ["id", "prediction", "score", "start_char", "end_char"]
 # Whitespace and invisible marks: byte order mark, zero-width space, direction marks.
@@ -62,22 +63,33 @@ def decode_n_best(
     decoding = decoding or DecodeConfig()
     start, end = score_tokens(logits.start, logits.end, logits.row_start, how=decoding.score)
     limit = limit_tokens(logits, decoding)
-    spans = best_n_spans(start, end, logits.row_start, max_tokens=limit, n=n)
+    copies = 1  # of a span: one in each window that holds it
+    if logits.tokens_left is not None:
+        row = np.repeat(np.arange(len(logits)), np.diff(logits.row_start))
+        tokens = pd.DataFrame({"row": row, "start_char": logits.offsets[:, 0]})
+        copies = int(tokens.value_counts().max()) if len(tokens) else 1
+    most = n * copies
+    spans = best_n_spans(start, end, logits.row_start, max_tokens=limit, n=most)
     first, last, score = spans
-    tables = [
-        read_spans(logits, Spans(first[:, rank], last[:, rank], score[:, rank])).assign(rank=rank)
-        for rank in range(n)
-    ]
-    ranked = pd.concat(tables)[np.isfinite(score.T.ravel())]
-    return ranked.sort_index(kind="stable").reset_index(drop=True)
+    tables = [read_spans(logits, Spans(first[:, k], last[:, k], score[:, k])) for k in range(most)]
+    ranked = pd.concat(tables)[np.isfinite(score.T.ravel())].sort_index(kind="stable")
+    if copies > 1:
+        place = ranked[["start_char", "end_char"]].assign(row=ranked.index)
+        ranked = ranked[~place.duplicated()]
+    ranked["rank"] = ranked.groupby(level=0).cumcount()
+    return ranked[ranked["rank"] < n].reset_index(drop=True)
 
 
-def limit_tokens(logits: ContextLogits, decoding: DecodeConfig) -> int | NDArray[np.int64]:
+def limit_tokens(logits: ContextLogits, decoding: DecodeConfig) -> int | IntArray:
     """Most tokens of a span: one number, or ``(tokens,)`` by its start if words are limited too."""
-    most = decoding.max_tokens or logits.max_answer_tokens
+    most: int | IntArray = decoding.max_tokens or logits.max_answer_tokens
+    row_start = logits.row_start
+    last_token = np.repeat(row_start[1:], np.diff(row_start)) - 1
+    if logits.tokens_left is not None:
+        most = np.minimum(most, logits.tokens_left)
+        last_token = np.arange(len(last_token)) + logits.tokens_left - 1
     if decoding.max_words is None:
         return most
-    row_start = logits.row_start
     first, last = np.zeros((2, len(logits.offsets)), dtype=np.int64)  # word at each token's ends
     for row, context in enumerate(logits.contexts):
         tokens = slice(row_start[row], row_start[row + 1])
@@ -85,8 +97,8 @@ def limit_tokens(logits: ContextLogits, decoding: DecodeConfig) -> int | NDArray
             words, begin = number_words(context), logits.offsets[tokens, 0]
             first[tokens] = words[begin] + find_whitespace(context)[begin]  # a space: the next word
             last[tokens] = words[logits.offsets[tokens, 1] - 1]
-    owner = np.repeat(np.arange(len(row_start) - 1), np.diff(row_start))
-    owner *= last.max(initial=0) + decoding.max_words + 1  # no row's numbers reach the next row's
+    # Words are numbered on from window to window, so that their numbers never fall.
+    owner = last_token * (last.max(initial=0) + decoding.max_words + 1)
     reached = np.searchsorted(owner + last, owner + first + decoding.max_words - 1, side="right")
     within = reached - np.arange(len(last))
     limit: NDArray[np.int64] = np.clip(within, 1, most)

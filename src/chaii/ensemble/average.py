@@ -18,12 +18,12 @@ def average_logits(
 ) -> ContextLogits:
     """Take the weighted mean of the logits of several members, token by token.
 
-    The members must share the tokenizer and the examples; the lengths and strides of their windows
-    may differ. Weights are positive and relative, 1 each by default. The order of the members does
+    The members must share the tokenizer and the examples; their windows may differ if the logits
+    are merged. Weights are positive and relative, 1 each by default. The order of the members does
     not change a bit of the result. Null logits are kept where all members have them.
 
     Raises:
-        ValueError: two members differ in the number of their context tokens.
+        ValueError: two members differ in their context tokens.
 
     >>> low, high = (
     ...     ContextLogits(["q"], ["ab"], np.array([0, 1]), np.array([[0, 2]]), x, x, 30)
@@ -34,11 +34,12 @@ def average_logits(
     """
     first = members[0]
     for member in members[1:]:
-        if not np.array_equal(member.row_start, first.row_start):
+        same_rows = np.array_equal(member.row_start, first.row_start)
+        if not (same_rows and np.array_equal(member.offsets, first.offsets)):
             raise ValueError(
                 f"cannot average logits of {len(first)} and {len(member)} examples with "
                 f"{len(first.start)} and {len(member.start)} context tokens: members of a group "
-                "must share the tokenizer and the examples"
+                "must share the tokenizer and the examples, and with merge=none the windows"
             )
     if len(members) == 1:
         return first
