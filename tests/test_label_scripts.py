@@ -96,11 +96,13 @@ def test_labels_change_neither_folds_nor_gold_texts(prepared):
 
 def test_only_the_corpus_set_so_trains_on_every_occurrence(prepared):
     stores = {labels: fold.stores for labels, fold in prepared.items()}
-    with_table = {
-        labels: [name for name, store in found.items() if store.answers]
+    several = {
+        labels: [
+            name for name, store in found.items() if np.diff(store.answers.row_start).max() > 1
+        ]
         for labels, found in stores.items()
     }
-    assert with_table == {"first": [], "evidence": [], "all": ["demo_chaii"]}
+    assert several == {"first": [], "evidence": [], "all": ["demo_chaii"]}
     assert len(stores["all"]["demo_chaii"].answers.tokens) > 900
     plans = {labels: fold.make_plan(1) for labels, fold in prepared.items()}
     positives = {labels: (plan["start_token"] >= 0).sum() for labels, plan in plans.items()}

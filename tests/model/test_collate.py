@@ -1,14 +1,16 @@
 """Batches: padded tensors of plan rows."""
 
 from multiprocessing.reduction import ForkingPickler
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from transformers import AutoConfig
 
 from chaii.config.schema import CutoutConfig
-from chaii.model.collate import PlanDataset, collate
+from chaii.model.collate import PlanDataset, collate, takes_type_ids
 from chaii.recipe.token_store import open_store
 from chaii.recipe.windows import finished_input, slide
 
@@ -46,12 +48,12 @@ def test_labels_point_at_the_answer_or_at_cls(plan, store):
 def test_a_batch_holds_the_inputs_and_padding_only(plan, store):
     dataset = PlanDataset(plan, {"toy": store})
     batch = collate([dataset[i] for i in range(len(plan))], template=store.template)
-    assert ("token_type_ids" in batch) == store.template.uses_type_ids
     assert batch["input_ids"].shape[1] == plan["length"].max()
     for i, window in enumerate(plan.itertuples()):
-        ids, _, _ = finished_input(store, window)
+        ids, types, _ = finished_input(store, window)
         row, mask = batch["input_ids"][i], batch["attention_mask"][i].bool()
         assert row[mask].tolist() == ids.tolist()
+        assert batch["token_type_ids"][i][mask].tolist() == types.tolist()
         assert (row[~mask] == store.template.pad_token_id).all()
 
 
@@ -129,3 +131,19 @@ def test_every_answer_of_a_window_is_a_position_once(tokenizers, make_examples, 
     assert batch["end_positions"].tolist() == [sorted({*last}), [0, -1, -1, -1]]
     assert len({*first}) == 3
     assert len({*last}) == 4
+
+
+TYPES = {
+    "bert": True,
+    "rembert": True,
+    "xlm-roberta": False,
+    "deberta-v2": False,
+    "modernbert": False,
+}
+
+
+@pytest.mark.parametrize(("architecture", "expected"), TYPES.items())
+def test_a_model_gets_token_types_if_it_distinguishes_them(architecture, expected):
+    published = {"xlm-roberta": {"type_vocab_size": 1}, "deberta-v2": {"type_vocab_size": 0}}
+    config = AutoConfig.for_model(architecture, **published.get(architecture, {}))
+    assert takes_type_ids(SimpleNamespace(config=config)) == expected

@@ -16,9 +16,8 @@ def test_logits_equal_those_of_each_window_alone(kind, make_model, toy_plan, toy
     place = 0
     for row, window in enumerate(plan.itertuples()):
         ids, types, context = finished_input(store, window)
-        inputs = {"input_ids": torch.tensor(ids[None].astype(np.int64))}
-        if store.template.uses_type_ids:
-            inputs["token_type_ids"] = torch.tensor(types[None].astype(np.int64))
+        inputs = {"input_ids": ids, "token_type_ids": types}
+        inputs = {name: torch.tensor(row[None].astype(np.int64)) for name, row in inputs.items()}
         with torch.no_grad():
             output = model(**inputs)
         width = window.context_to - window.context_from

@@ -3,14 +3,17 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from transformers import TrainerCallback
+from transformers import RemBertModel, TrainerCallback
 
 from chaii.config.schema import CutoutConfig, Precision, TokenizerKind, TrainerConfig
 from chaii.model.collate import PlanDataset
+from chaii.model.predict import predict_logits
 from chaii.model.trainer import PlanTrainer, train_model
-from chaii.recipe.windows import finished_input
+from chaii.recipe.token_store import open_store
+from chaii.recipe.windows import finished_input, slide
 
 KIND = TokenizerKind.wordpiece
 
@@ -60,6 +63,41 @@ def test_the_model_sees_the_plan_in_its_order(train, make_model, toy_plan, toy_s
     train(model=model)
     windows = toy_plan[KIND].itertuples()
     assert seen == [finished_input(toy_store[KIND], window)[0].tolist() for window in windows]
+
+
+@pytest.fixture
+def type_ids(monkeypatch):
+    """The token types that any RemBERT gets to see."""
+    seen, forward = [], RemBertModel.forward
+
+    def watch(*args, **kwargs):
+        seen.append(kwargs["token_type_ids"])
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(RemBertModel, "forward", watch)
+    return seen
+
+
+def test_rembert_gets_token_types_though_its_tokenizer_lists_none(
+    make_model, tiny_backbone, tokenizers, make_examples, tmp_path, type_ids, monkeypatch
+):
+    kind = TokenizerKind.unigram_bert
+    tokenizer = tokenizers[kind.value]
+    monkeypatch.setattr(tokenizer, "model_input_names", ["input_ids", "attention_mask"])
+    store = open_store(make_examples([("क्या?", "गंगा नदी है।", "नदी", 5)] * 8), tokenizer, tmp_path)
+    windows = slide(store, max_length=64, doc_stride=16)
+    plan = windows.assign(corpus=pd.Categorical(["toy"] * len(windows)))
+    model = make_model(kind)
+    train_model(
+        model,
+        PlanDataset(plan, {"toy": store}),
+        backbone=tiny_backbone(kind, effective_batch_size=8),
+        trainer=TrainerConfig(precision=Precision.fp32),
+        folder=tmp_path / "checkpoints",
+        seed=1,
+    )
+    predict_logits(model, plan, store, batch_size=8)
+    assert [types.unique().tolist() for types in type_ids] == [[0, 1], [0, 1]]
 
 
 def test_accumulation_gives_the_losses_of_the_large_batch(train):

@@ -86,3 +86,22 @@ def test_selected_examples_keep_their_answers(store):
     part = store.select(rows)
     for i, row in enumerate(rows):
         np.testing.assert_array_equal(part.answers.of(i), store.answers.of(row))
+
+
+@pytest.mark.parametrize("family", ["wordpiece", "unigram", "unigram_bert"])
+def test_no_answer_ends_before_it_begins(family, tokenizers, make_examples, tmp_path):
+    """A bare word-start piece has the characters of the piece after it."""
+    contexts = ["ಕ್ಷ", "क है", "एक क", "x y", "ab c"]
+    rows = [(f"{i}?", context, context[0], 0) for i, context in enumerate(contexts)]
+    rows += [
+        (f"{i}??", context, context[-1], len(context) - 1)
+        for i, (_, context, *_) in enumerate(rows)
+    ]
+    store = open_store(make_examples(rows), tokenizers[family], tmp_path)
+    first, last = store.answers.tokens.T
+    assert (first >= 0).all()
+    assert (first <= last).all()
+    assert (last < store.context_lengths()).all()
+    windows = slide(store, max_length=32, doc_stride=8)
+    assert (windows["start_token"] >= 0).all()
+    assert (windows["start_token"] <= windows["end_token"]).all()

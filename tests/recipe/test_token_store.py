@@ -148,13 +148,17 @@ def test_a_tokenizer_gets_its_own_settings_back(tokenizers):
 
 
 @pytest.mark.parametrize(
-    ("family", "overhead", "uses_type_ids"),
-    [("wordpiece", 3, True), ("unigram", 4, False), ("unigram_bert", 3, True)],
+    ("family", "overhead", "type_ids"),
+    [
+        ("wordpiece", 3, (0, 0, 0, 1, 1)),
+        ("unigram", 4, (0, 0, 0, 0, 0)),
+        ("unigram_bert", 3, (0, 0, 0, 1, 1)),
+    ],
 )
-def test_template_is_read_from_the_tokenizer(tokenizers, family, overhead, uses_type_ids):
+def test_template_is_read_from_the_tokenizer(tokenizers, family, overhead, type_ids):
     template = read_pair_template(tokenizers[family])
     assert template.overhead == overhead
-    assert template.uses_type_ids == uses_type_ids
+    assert template.type_ids == type_ids
     assert template.cls_position == 0
     assert tokenizers[family].mask_token_id in template.special_token_ids
 

@@ -12,7 +12,7 @@ FAMILIES = ["wordpiece", "unigram", "unigram_bert"]
 
 
 def tokenizer_windows(tokenizer, question, context, answer, *, max_length, doc_stride):
-    """Ids, offsets and labels by the tokenizer itself and a plain scan over its offsets."""
+    """Ids, types, offsets and labels by the tokenizer itself and a plain scan over its offsets."""
     encoded = tokenizer(
         question.lstrip(),
         context,
@@ -22,18 +22,20 @@ def tokenizer_windows(tokenizer, question, context, answer, *, max_length, doc_s
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
     )
+    whole = tokenizer(context, add_special_tokens=False, return_offsets_mapping=True)
+    pieces = list(enumerate(whole["offset_mapping"]))
+    first = max(k for k, (begin, _) in pieces if begin <= answer[0])
+    last = max(first, min(k for k, (_, stop) in pieces if stop >= answer[1]))
+    begins = 0  # the window's first context token
     for i, ids in enumerate(encoded["input_ids"]):
         inside = [k for k, part in enumerate(encoded.sequence_ids(i)) if part == 1]
         offsets = [encoded["offset_mapping"][i][k] for k in inside]
         start = end = -1
-        held = offsets and offsets[0][0] <= answer[0] and offsets[-1][1] >= answer[1]
-        if held:
-            start = max(
-                k for k, (begin, _) in zip(inside, offsets, strict=True) if begin <= answer[0]
-            )
-            end = min(k for k, (_, stop) in zip(inside, offsets, strict=True) if stop >= answer[1])
-        types = encoded["token_type_ids"][i] if "token_type_ids" in encoded else None
+        if begins <= first and last < begins + len(inside):
+            start, end = inside[first - begins], inside[last - begins]
+        types = encoded["token_type_ids"][i] if "token_type_ids" in encoded else [0] * len(ids)
         yield ids, types, offsets, start, end
+        begins += len(inside) - doc_stride
 
 
 def store_windows(store, *, max_length, doc_stride, rows=None):
@@ -46,7 +48,7 @@ def store_windows(store, *, max_length, doc_stride, rows=None):
         part = offsets[window.context_from : window.context_to]
         yield (
             ids.tolist(),
-            types.tolist() if store.template.uses_type_ids else None,
+            types.tolist(),
             [tuple(pair) for pair in part.tolist()],
             window.start_token,
             window.end_token,

@@ -82,13 +82,25 @@ class PlanDataset(Dataset[Feature]):
         return Feature(ids, types, *answer_positions(store, window, context))
 
 
+def takes_type_ids(model: Any) -> bool:
+    """Whether a model distinguishes token types.
+
+    A tokenizer does not always tell: RemBERT's lists no types among its model's inputs.
+    """
+    return getattr(model.config, "type_vocab_size", None) not in (None, 0, 1)
+
+
 def collate(
-    features: Sequence[Feature], *, template: PairTemplate, pad_to_multiple_of: int = 1
+    features: Sequence[Feature],
+    *,
+    template: PairTemplate,
+    type_ids: bool = True,
+    pad_to_multiple_of: int = 1,
 ) -> Batch:
     """Pad features to the longest of them.
 
     Returns:
-        ``input_ids``, ``attention_mask`` and, where the model takes them, ``token_type_ids``, each
+        ``input_ids``, ``attention_mask`` and, if asked for, ``token_type_ids``, each
         ``(windows, tokens)``; ``start_positions`` and ``end_positions``, ``(windows, answers)``,
         padded with -1 where windows differ in their number of answers.
     """
@@ -101,7 +113,7 @@ def collate(
         "start_positions": _pad([feature.start_tokens for feature in features], fill=-1),
         "end_positions": _pad([feature.end_tokens for feature in features], fill=-1),
     }
-    if template.uses_type_ids:
+    if type_ids:
         types = [feature.type_ids for feature in features]
         arrays["token_type_ids"] = _pad(types, fill=0, **size)
     return _rebuild(arrays)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from chaii.config.schema import Precision
-from chaii.model.collate import Batch, PlanDataset, collate
+from chaii.model.collate import Batch, PlanDataset, collate, takes_type_ids
 from chaii.recipe.token_store import TokenStore
 
 HalfArray = NDArray[np.float16]
@@ -126,7 +126,12 @@ def _run_batches(
 
 def _forward(model: Any, features: Any, store: TokenStore, *, precision: Precision) -> Any:
     """Start the computation of a batch; a GPU goes on with it while the CPU does other work."""
-    batch: Batch = collate(features, template=store.template, pad_to_multiple_of=padding_step())
+    batch: Batch = collate(
+        features,
+        template=store.template,
+        type_ids=takes_type_ids(model),
+        pad_to_multiple_of=padding_step(),
+    )
     inputs = {
         name: tensor.to(model.device)
         for name, tensor in batch.items()

@@ -14,7 +14,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from chaii.config.schema import BackboneConfig, Precision, TrainerConfig
 from chaii.model.collapse_guard import CollapseGuard, RateScale, drop_checkpoints_after
-from chaii.model.collate import Batch, PlanDataset, collate
+from chaii.model.collate import Batch, PlanDataset, collate, takes_type_ids
 from chaii.model.loss import span_loss
 from chaii.model.predict import choose_precision, padding_step
 from chaii.model.stage_reset import StageReset, restart_schedule
@@ -57,7 +57,10 @@ def train_model(
         train_dataset=dataset,
         eval_dataset=[],  # `score` has its own rows
         data_collator=partial(
-            collate, template=dataset.template, pad_to_multiple_of=padding_step()
+            collate,
+            template=dataset.template,
+            type_ids=takes_type_ids(model),
+            pad_to_multiple_of=padding_step(),
         ),
         score=score,
         borders=borders,

@@ -26,7 +26,6 @@ class PairTemplate:
     pad_token_id: int
     mask_token_id: int
     special_token_ids: tuple[int, ...]
-    uses_type_ids: bool
 
     @property
     def overhead(self) -> int:
@@ -66,7 +65,6 @@ def read_pair_template(tokenizer: Any) -> PairTemplate:
         pad_token_id=tokenizer.pad_token_id,
         mask_token_id=tokenizer.mask_token_id,
         special_token_ids=tuple(sorted(set(tokenizer.all_special_ids))),
-        uses_type_ids="token_type_ids" in tokenizer.model_input_names,
     )
 
 

@@ -69,9 +69,10 @@ def locate_answers(
     start_char = np.fromiter(chain.from_iterable(starts), np.int64)
     length = np.fromiter(map(len, chain.from_iterable(texts)), np.int64)
     first, last = first[owner], last[owner]
-    after = _search(offsets[:, 0], first, last, start_char + 1)
+    start = _search(offsets[:, 0], first, last, start_char + 1) - 1
     end = _search(offsets[:, 1], first, last, start_char + length)
-    tokens = np.stack([after - 1 - first, end - first], axis=1)
+    # a piece that only begins a word may have the same characters as the piece after it
+    tokens = np.stack([start - first, np.maximum(start, end) - first], axis=1)
     return AnswerTable(tokens, np.concatenate([[0], np.cumsum(count, dtype=np.int64)]))
 
 

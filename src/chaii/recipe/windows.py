@@ -86,8 +86,8 @@ def label(
         "example": example,
         "context_from": context_from,
         "context_to": context_to,
-        "start_token": np.where(held, np.minimum(first, context_to - 1) + shift, -1),
-        "end_token": np.where(held, np.maximum(last, context_from) + shift, -1),
+        "start_token": np.where(held, first + shift, -1),
+        "end_token": np.where(held, last + shift, -1),
         "length": store.template.overhead + question + context_to - context_from,
     }
     return pd.DataFrame({name: column.astype(np.int32) for name, column in columns.items()})
@@ -151,6 +151,4 @@ def answer_positions(store: TokenStore, window: Any, context: int) -> tuple[IntA
     first, last = store.answers.of(window.example).T
     held = (window.context_from <= first) & (last < window.context_to)
     shift = context - window.context_from
-    first = np.minimum(first[held], window.context_to - 1)  # as `label` does
-    last = np.maximum(last[held], window.context_from)
-    return np.unique(first) + shift, np.unique(last) + shift
+    return np.unique(first[held]) + shift, np.unique(last[held]) + shift
