@@ -1,7 +1,7 @@
 """How often `labels: first` and `labels: evidence` place an answer where people marked it.
 
-In these corpora people marked the place of each answer. The answer is moved to its first occurrence,
-as in chaii, and placed again. Only questions whose answer occurs more than once are counted.
+In these corpora people marked the place of each answer. The answer is moved to its first
+occurrence, as in chaii, and placed again. Only answers that occur more than once are counted.
 
     CHAII_DATA=<folder> python benchmarks/labels.py
 """

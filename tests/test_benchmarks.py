@@ -27,6 +27,19 @@ def test_other_windows_are_refused(load, corpora, tmp_path, monkeypatch):
         prepare.check_equal(corpora[0], tokenizer, tmp_path)
 
 
+def test_the_places_of_answers_are_counted_on_tydi_too(load, tmp_path, monkeypatch, capsys):
+    question = {"id": "english-1-1", "question": "Where was Ravi born?"}
+    question["answers"] = [{"text": "Pune", "answer_start": 30}]
+    paragraph = {"context": "Pune is old. Ravi was born in Pune.", "qas": [question]}
+    (tmp_path / "tydiqa_goldp").mkdir()
+    text = json.dumps({"data": [{"title": "Pune", "paragraphs": [paragraph]}]})
+    (tmp_path / "tydiqa_goldp/dev.json").write_text(text)
+    monkeypatch.setenv("CHAII_DATA", str(tmp_path))
+    load("labels").main()
+    cells = capsys.readouterr().out.splitlines()[2].strip("| ").split("|")
+    assert [cell.strip() for cell in cells] == ["dev", "1", "1", "0.000", "1.000"]
+
+
 def test_batches_equal_the_standard_ones(load, corpora, tmp_path):
     feeding, tokenizer = load("feeding"), load("made").make_tokenizer()
     assert feeding.check_equal(corpora[0], tokenizer, tmp_path) >= 2
