@@ -9,6 +9,8 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 from chaii.config.errors import ConfigError
 from chaii.corpus.readers import CorpusError
 from chaii.evaluation.oof_table import read_oof_table
+from chaii.model.collapse_guard import CollapseError
+from chaii.run_folder import RunFolder
 
 
 def test_a_run_folder_holds_what_the_design_says(demo_run):
@@ -55,8 +57,19 @@ def test_the_environment_names_versions_commit_seed_and_hardware(demo_run):
 
 def test_a_finished_run_is_left_as_it_is(demo_run, train_demo):
     before = demo_run.metrics.stat().st_mtime_ns
-    train_demo(demo_run.root.parent)
+    train_demo(demo_run.root.parent, "trainer.num_workers=1", "trainer.restarts=2")
     assert demo_run.metrics.stat().st_mtime_ns == before
+
+
+def test_a_finished_run_names_each_setting_that_differs(demo_run, train_demo):
+    other = "backbone.learning_rate=0.5", "recipe.stages.0.sources.0.negatives=0.9"
+    with pytest.raises(ConfigError) as caught:
+        train_demo(demo_run.root.parent, *other)
+    message = str(caught.value)
+    assert "backbone.learning_rate=0.003 (now 0.5)" in message
+    assert "recipe.stages[0].sources[0].negatives=0.2 (now 0.9)" in message
+    assert "seed" not in message
+    assert "overwrite=true" in message
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_seed_others(
@@ -69,17 +82,81 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others(
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_an_unfinished_run_with_other_settings_is_refused(train_demo, tmp_path, monkeypatch):
-    def killed(*_, **__):
+@pytest.fixture
+def interrupt(train_demo, monkeypatch):
+    """Begin to train the demo in a folder, and stop before the first step."""
+
+    def stop(*_, **__):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr("chaii.train.train_model", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train_demo(tmp_path)
-    with pytest.raises(ConfigError, match=r"other settings \(seed\)"):
+    def begin(output, *overrides):
+        with monkeypatch.context() as patch:
+            patch.setattr("chaii.train.train_model", stop)
+            with pytest.raises(KeyboardInterrupt):
+                train_demo(output, *overrides)
+
+    return begin
+
+
+def test_an_unfinished_run_with_other_settings_is_refused(interrupt, train_demo, tmp_path):
+    interrupt(tmp_path)
+    with pytest.raises(ConfigError, match=r"begun with other settings: seed=2021 \(now 5\)"):
         train_demo(tmp_path, "seed=5")
     assert train_demo(tmp_path).is_finished
+
+
+def test_an_unfinished_run_on_other_data_is_refused(interrupt, train_demo, tmp_path):
+    squad = tmp_path / "squad.json"
+    overrides = f"corpora.demo_squad.path={squad}", "fold=all"
+    write_squad(squad, answer="Rana")
+    interrupt(tmp_path, *overrides)
+    write_squad(squad, answer="Mira")
+    with pytest.raises(ConfigError, match="the corpora, or what is read of them, have changed"):
+        train_demo(tmp_path, *overrides)
+
+
+def write_squad(path, *, answer):
+    context = "Rana and Mira live at the river. " * 10
+    answers = [{"text": answer, "answer_start": context.index(answer)}]
+    question = {"id": "1", "question": "Who lives at the river?", "answers": answers}
+    article = {"title": "river", "paragraphs": [{"context": context, "qas": [question]}]}
+    path.write_text(json.dumps({"data": [article]}), encoding="utf-8")
+
+
+def test_an_interrupted_run_tells_where_it_goes_on(interrupt, tmp_path, capsys):
+    interrupt(tmp_path)
+    assert "the same command goes on from step 0" in capsys.readouterr().out
+
+
+def test_an_older_run_stays_until_the_one_that_overwrites_it_is_finished(
+    interrupt, train_demo, tmp_path
+):
+    older = train_demo(tmp_path)
+    metrics = older.metrics.read_bytes()
+    interrupt(tmp_path, "overwrite=true", "seed=5")
+    assert older.metrics.read_bytes() == metrics
+    newer = train_demo(tmp_path, "overwrite=true", "seed=5")
+    assert newer.path == older.path
+    assert newer.read_config().seed == 5
+    assert {path.name for path in newer.path.parent.iterdir()} <= {"fold0", ".fold0.lock"}
+
+
+def test_two_processes_do_not_train_one_fold(train_demo, tmp_path):
+    run = RunFolder(tmp_path / "runs", "demo_muril", "0")
+    with run.lock(), pytest.raises(ConfigError, match="another process is training this fold"):
+        train_demo(tmp_path)
+
+
+def test_a_training_without_a_finite_loss_is_an_error(train_demo, tmp_path):
+    with pytest.raises(CollapseError, match="not finite"):
+        train_demo(tmp_path, "backbone.learning_rate=1e30", "fold=all")
+    assert not RunFolder(tmp_path / "runs", "demo_muril", "all").is_finished
+
+
+def test_a_length_beyond_the_positions_of_the_model_is_named_first(train_demo, tmp_path):
+    with pytest.raises(ConfigError, match="predict_max_length=600: must be at most 512"):
+        train_demo(tmp_path, "recipe.predict_max_length=600")
+    assert not (tmp_path / "demo").exists()
 
 
 def test_all_folds_train_on_everything_and_validate_nothing(demo_run, train_demo, tmp_path):
@@ -101,4 +178,4 @@ def test_a_broken_corpus_leaves_no_run_behind(train_demo, tmp_path):
     (tmp_path / "broken.json").write_text('{"data": [')
     with pytest.raises(CorpusError, match=r"broken\.json"):
         train_demo(tmp_path, f"corpora.demo_squad.path={tmp_path}/broken.json")
-    assert not (tmp_path / "runs").exists()
+    assert not list(tmp_path.rglob("fold0"))

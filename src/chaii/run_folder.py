@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +15,17 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from datasets import Dataset
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from chaii.config.environment import describe_environment
-from chaii.config.errors import ConfigError
+from chaii.config.errors import ConfigError, describe_error
 from chaii.config.renamed import list_renamed
 from chaii.config.schema import TrainConfig
+from chaii.config.settings import describe_changes
 from chaii.files import write_whole
-
-_MAY_CHANGE = {"overwrite", "paths", "homepage", "licence", "description", "download"}
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,12 @@ class RunFolder:
     root: Path
     name: str
     fold: str
+    replaces: bool = False  # whether it is built in a hidden folder, to take an older run's place
 
     @property
     def path(self) -> Path:
         """The folder itself: a function of name and fold."""
-        return self.root / self.name / f"fold{self.fold}"
+        return self.root / self.name / f"{'.' * self.replaces}fold{self.fold}"
 
     @property
     def config(self) -> Path:
@@ -117,33 +121,60 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def _environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
     def is_finished(self) -> bool:
         """Whether the run reached its end."""
         return self.metrics.is_file()
 
-    def check(self, config: TrainConfig) -> None:
-        """Make sure that an unfinished run in this folder has the same configuration.
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training the same fold meanwhile.
 
         Raises:
-            ConfigError: it has another one.
+            ConfigError: another process trains it.
         """
-        if config.overwrite or not self.config.is_file():
+        file = self.root / self.name / f".fold{self.fold}.lock"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(file, blocking=False):
+                yield
+        except Timeout as held:
+            raise ConfigError(f"{self.path}: another process is training this fold") from held
+
+    def check(self, config: TrainConfig, data: str | None = None) -> None:
+        """Make sure that a run in this folder has the settings that are asked for.
+
+        With `data`, a fingerprint of what it is trained on, that is compared too. An unfinished
+        folder that `replaces` an older one is removed where it differs.
+
+        Raises:
+            ConfigError: the run has other settings or data, or another version of the package
+                made it.
+        """
+        if not self.config.is_file():
             return
-        old, new = _settings(self.read_config()), _settings(OmegaConf.structured(config))
-        changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
-        if changed:
+        changes = describe_changes(_plain(self.read_config()), _plain(config))
+        environment = json.loads(self._environment.read_text(encoding="utf-8"))
+        if data is not None and environment.get("data") != data:
+            changes.append("the corpora, or what is read of them, have changed since")
+        if changes and self.replaces:
+            shutil.rmtree(self.path)
+        elif changes:
             raise ConfigError(
-                f"{self.config}: an unfinished run has other settings ({', '.join(changed)}); "
-                "set overwrite=true to start anew, or another name"
+                f"{self.path}: {'finished' if self.is_finished else 'begun'} with other settings: "
+                f"{'; '.join(changes)}. Take another name=, or overwrite=true to train it anew"
             )
 
-    def begin(self, config: TrainConfig) -> None:
-        """Open the folder for a new run, or to go on with an unfinished one."""
-        if config.overwrite:
-            shutil.rmtree(self.path, ignore_errors=True)
+    def begin(self, config: TrainConfig, data: str) -> None:
+        """Open the folder for a new run, or to go on with an unfinished one, after `check`."""
+        for litter in self.path.glob(".*"):  # a killed process was writing them
+            shutil.rmtree(litter, ignore_errors=True)
+        _write_json(self._environment, describe_environment(config.seed) | {"data": data})
         with write_whole(self.config) as building:
             OmegaConf.save(OmegaConf.structured(config), building)
-        _write_json(self.path / "environment.json", describe_environment(config.seed))
 
     def write_leaks(self, pairs: pd.DataFrame) -> None:
         """Write the pairs of texts that leak from the rows to train on into the held-out rows."""
@@ -162,9 +193,20 @@ class RunFolder:
             tokenizer.save_pretrained(building)
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Write the metrics, with which the run is finished, and remove the checkpoints."""
+        """Write the metrics, with which the run is finished; `tidy` does the rest."""
         _write_json(self.metrics, metrics)
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Put a finished folder that replaces this one in its place; remove what is not needed.
+
+        A process that was killed in between leaves this to the next one.
+        """
+        newer = dataclasses.replace(self, replaces=True)
+        if newer.is_finished:
+            shutil.rmtree(self.path, ignore_errors=True)
+            newer.path.rename(self.path)
+        if self.is_finished:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def read_restarts(self) -> list[dict[str, Any]]:
         """Read the collapses that this unfinished run has come through: step, from, why."""
@@ -183,7 +225,7 @@ class RunFolder:
         """
         config = OmegaConf.load(self.config)
         assert isinstance(config, DictConfig)
-        if renamed := list(list_renamed(OmegaConf.to_container(config))):
+        if renamed := list_renamed(OmegaConf.to_container(config)):
             raise ConfigError(f"{self.config}: of an older version: {', '.join(renamed)}")
         return config
 
@@ -212,16 +254,17 @@ def find_runs(root: Path, name: str) -> list[RunFolder]:
     return finished
 
 
-def _settings(config: Any) -> dict[str, Any]:
-    """What an unfinished run must have in common with the one that resumes it."""
-    plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+def _plain(config: Any) -> dict[str, Any]:
+    """A run's settings as plain values; one that is newer than the run has its default."""
+    try:
+        filled = OmegaConf.merge(OmegaConf.structured(TrainConfig), config)
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            f"another version of the package made it: {describe_error(error)}"
+        ) from error
+    plain = OmegaConf.to_container(filled, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key not in _MAY_CHANGE} | {
-        "corpora": {
-            name: {key: value for key, value in corpus.items() if key not in _MAY_CHANGE}
-            for name, corpus in plain["corpora"].items()
-        }
-    }
+    return {str(key): value for key, value in plain.items()}
 
 
 def _write_json(file: Path, content: Any) -> None:

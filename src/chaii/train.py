@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, set_seed
 
 from chaii.config.corpora import Labels
+from chaii.config.errors import ConfigError
 from chaii.config.schema import TrainConfig
 from chaii.corpus.training_data import (
     LeakCheck,
@@ -26,7 +29,8 @@ from chaii.corpus.training_data import (
 )
 from chaii.evaluation.evaluator import Evaluator
 from chaii.evaluation.score_table import format_scores
-from chaii.model.backbone import load_model, load_tokenizer
+from chaii.model.backbone import load_model, load_tokenizer, position_limit
+from chaii.model.checkpoints import find_checkpoint, read_seconds, read_step
 from chaii.model.collapse_guard import CollapseError
 from chaii.model.collate import PlanDataset
 from chaii.model.stage_reset import find_borders
@@ -61,25 +65,59 @@ class PreparedFold:
             seed=seed,
         )
 
+    def fingerprint(self) -> str:
+        """Digest the tokens, labels and rows that the model is trained on and those held out."""
+        digest = hashlib.blake2b(digest_size=10)
+        for name, store in self.stores.items():
+            answers = store.answers
+            texts = [store.input_ids, store.question, store.context]
+            digest.update(name.encode())
+            for array in (*texts, answers.tokens, answers.row_start, self.rows[name]):
+                digest.update(array.tobytes())
+        if self.held_out is not None:
+            digest.update("\n".join(self.held_out["id"]).encode())
+        return digest.hexdigest()
+
 
 def train_fold(config: TrainConfig) -> RunFolder:
     """Train, score and store one fold; a finished one is left as it is.
 
     Raises:
+        ConfigError: a run of this name was begun or finished with other settings or data.
         ValueError: a corpus cannot be read, or leaves nothing to train on.
         FileNotFoundError: a corpus or a pre-trained backbone is missing.
         CollapseError: the training collapsed, and no restart is left.
     """
     run = RunFolder(Path(config.paths.runs), config.name, config.fold)
-    if run.is_finished and not config.overwrite:
-        print(f"{run.path}: finished; overwrite=true trains it again")
-        return run
-    run.check(config)
+    with run.lock():
+        run.tidy()
+        if run.is_finished and not config.overwrite:
+            run.check(config)
+            print(f"{run.path}: finished already; overwrite=true trains it anew")
+            return run
+        newer = dataclasses.replace(run, replaces=config.overwrite and run.path.exists())
+        newer.check(config)
+        try:
+            seconds = _train_and_score(config, newer)
+        except KeyboardInterrupt:
+            checkpoint = find_checkpoint(newer.checkpoints)
+            step = read_step(checkpoint) if checkpoint else 0
+            print(f"\n{run.path}: interrupted; the same command goes on from step {step}")
+            raise
+        run.tidy()
+    print(f"{run.path}: finished in {seconds / 60:.1f} minutes")
+    return run
+
+
+def _train_and_score(config: TrainConfig, run: RunFolder) -> float:
+    """Train on the fold, answer its held-out questions, store the results; return the seconds."""
     if config.trainer.num_threads is not None:
         torch.set_num_threads(config.trainer.num_threads)
-    began = time.perf_counter()
+    began = time.perf_counter() - read_seconds(run.checkpoints)
     fold = prepare_fold(config)
-    run.begin(config)
+    data = fold.fingerprint()
+    run.check(config, data)
+    run.begin(config, data)
     evaluator = None
     if fold.held_out is not None:
         evaluator = Evaluator(config, fold.held_out, fold.tokenizer)
@@ -94,8 +132,7 @@ def train_fold(config: TrainConfig) -> RunFolder:
         metrics |= scores
     seconds = time.perf_counter() - began
     run.finish(metrics | {"leaks": fold.leaks.counts, "seconds": round(seconds, 1)})
-    print(f"{run.path}: finished in {seconds / 60:.1f} minutes")
-    return run
+    return seconds
 
 
 def prepare_fold(config: TrainConfig) -> PreparedFold:
@@ -105,6 +142,7 @@ def prepare_fold(config: TrainConfig) -> PreparedFold:
         ValueError, FileNotFoundError: as `train_fold`.
     """
     print(f"{config.name}, fold {config.fold}")
+    _check_lengths(config)
     _notice("reading the corpora")
     corpora = read_corpora(config)
     rows, held_out = split_examples(config, corpora)
@@ -120,6 +158,20 @@ def prepare_fold(config: TrainConfig) -> PreparedFold:
         every = config.corpora[name].labels is Labels.all
         stores[name] = open_store(examples, tokenizer, tokens, every_answer=every)
     return PreparedFold(config, corpora, leaks.rows, held_out, tokenizer, stores, leaks)
+
+
+def _check_lengths(config: TrainConfig) -> None:
+    """Refuse windows that are longer than the backbone can read, before all preparation."""
+    limit, recipe = position_limit(config.backbone), config.recipe
+    lengths = {"recipe.predict_max_length": recipe.predict_max_length}
+    for s, stage in enumerate(recipe.stages):
+        for i, source in enumerate(stage.sources):
+            lengths[f"recipe.stages[{s}].sources[{i}].max_length"] = source.max_length
+    for key, length in lengths.items():
+        if limit is not None and length > limit:
+            raise ConfigError(
+                f"{key}={length}: {config.backbone.name} reads at most {limit} tokens"
+            )
 
 
 def _train(

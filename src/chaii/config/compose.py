@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from importlib.util import find_spec
 from pathlib import Path
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from chaii.config.ensemble import EnsembleConfig
-from chaii.config.errors import one_line_errors
+from chaii.config.errors import Terminated, one_line_errors
 from chaii.config.schema import TrainConfig
 from chaii.config.study import AblateConfig
 
@@ -55,18 +59,23 @@ def hydra_script(config_name: str) -> Callable[[Job], Callable[[], None]]:
 
         @functools.wraps(job)  # Hydra finds conf/ beside the file of the wrapped function
         def attempt(config: DictConfig) -> None:
-            context = HydraConfig.get()
+            hydra_config = HydraConfig.get()
+            if hydra_config.mode is not RunMode.MULTIRUN:
+                with one_line_errors():
+                    return job(config)
+            given = list(hydra_config.overrides.task)
             try:
                 with one_line_errors():
-                    job(config)
+                    job(name_sweep_run(config, given, swept=_find_swept(sys.argv[1:])))
             except SystemExit as end:
-                if context.mode is not RunMode.MULTIRUN or not isinstance(end.code, str):
+                if not isinstance(end.code, str):
                     raise
-                failed.append(" ".join(context.overrides.task))
+                failed.append(" ".join(given))
                 print(f"{failed[-1]}: {end.code}", file=sys.stderr)
 
         def main() -> None:
             register_schemas()
+            signal.signal(signal.SIGTERM, _terminate)
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises instead of printing
             run = hydra.main(version_base="1.3", config_path="../conf", config_name=config_name)
             with one_line_errors():
@@ -77,6 +86,41 @@ def hydra_script(config_name: str) -> Callable[[Job], Callable[[], None]]:
         return main
 
     return decorate
+
+
+def name_sweep_run(
+    config: DictConfig, overrides: Sequence[str], *, swept: AbstractSet[str]
+) -> DictConfig:
+    """Add each setting that a sweep varies to the name of the run, so that each run has its own.
+
+    The fold is part of a run's path already, and an experiment has its own name.
+
+    >>> config = OmegaConf.create({"name": "demo"})
+    >>> name_sweep_run(config, ["seed=2", "fold=0", "max_examples=9"], swept={"seed", "fold"})
+    {'name': 'demo_seed2'}
+    """
+    values = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
+    leaves = [key.rpartition(".")[2] for key in swept]
+    parts = [config.name] if "name" in config else []
+    for key in sorted(swept - {"fold", "experiment", "name"} & values.keys()):
+        leaf = key.rpartition(".")[2]
+        label = leaf if leaves.count(leaf) == 1 else key
+        parts.append(label + re.sub(r"[^\w.+-]+", "_", values[key]))
+    named = config.copy()
+    if parts:
+        named.name = "_".join(parts)
+    return named
+
+
+def _find_swept(arguments: Sequence[str]) -> set[str]:
+    """Keys that a command line gives several values."""
+    parser = OverridesParser.create()
+    given = parser.parse_overrides([text for text in arguments if "=" in text and text[0] != "-"])
+    return {override.key_or_group for override in given if override.is_sweep_override()}
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
 
 
 def _package_folder(package: str, folder: str) -> str:

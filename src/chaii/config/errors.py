@@ -29,11 +29,16 @@ class ConfigError(ValueError):
     """A setting that cannot work; the message names the key, the value and the rule."""
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM."""
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn each of the `EXPECTED` errors into one line and exit status 1.
 
-    With the environment variable HYDRA_FULL_ERROR set, the traceback is printed too.
+    Ctrl-C gives exit status 130, SIGTERM 143, an output that nobody reads 141. With the environment
+    variable HYDRA_FULL_ERROR set, the traceback is printed too.
     """
     try:
         yield
@@ -41,6 +46,10 @@ def one_line_errors() -> Iterator[None]:
     except BrokenPipeError:  # whoever reads the output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
+    except Terminated:
+        raise SystemExit(143) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     except EXPECTED as error:
         if _TRACEBACKS:
             raise

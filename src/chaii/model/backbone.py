@@ -64,6 +64,25 @@ def load_tokenizer(backbone: BackboneConfig, *, texts: Sequence[str], folder: Pa
     return AutoTokenizer.from_pretrained(home)
 
 
+def position_limit(backbone: BackboneConfig) -> int | None:
+    """The most tokens of an input that the backbone has positions for; None without a limit.
+
+    Raises:
+        FileNotFoundError: as `load_tokenizer`.
+    """
+    if backbone.scratch is None:
+        config = _from_pretrained(AutoConfig, backbone)
+    else:
+        config = AutoConfig.for_model(backbone.scratch.architecture)
+    config.update(backbone.config)
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    if not getattr(config, "position_biased_input", True):  # DeBERTa: relative positions alone
+        return None
+    if limit is not None and "roberta" in config.model_type:  # its positions begin after padding
+        return limit - int(config.pad_token_id) - 1
+    return limit
+
+
 def load_model(backbone: BackboneConfig, tokenizer: Any) -> PreTrainedModel:
     """Load a backbone with a span head; torch's random generator initialises a scratch backbone.
 

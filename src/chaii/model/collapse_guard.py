@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,13 +78,6 @@ def find_collapse(history: Sequence[Mapping[str, float]]) -> CollapseError | Non
 def _describe(lines: Sequence[Mapping[str, float]], bad: int, reason: str) -> CollapseError:
     onset = int(lines[bad - 1]["step"]) if bad else 0
     return CollapseError(step=int(lines[-1]["step"]), onset=onset, reason=reason)
-
-
-def drop_checkpoints_after(folder: Path, step: int) -> None:
-    """Remove the trainer's checkpoints that were written later than optimiser step `step`."""
-    for checkpoint in folder.glob("checkpoint-*"):
-        if int(checkpoint.name.removeprefix("checkpoint-")) > step:
-            shutil.rmtree(checkpoint)
 
 
 class RateScale(TrainerCallback):  # type: ignore[misc]  # transformers is untyped

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import PreTrainedModel, ProgressCallback, Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import (
+    PreTrainedModel,
+    ProgressCallback,
+    Trainer,
+    TrainerState,
+    TrainingArguments,
+)
 
+from chaii.config.errors import Terminated
 from chaii.config.schema import BackboneConfig, Precision, TrainerConfig
-from chaii.model.collapse_guard import CollapseGuard, RateScale, drop_checkpoints_after
+from chaii.model.checkpoints import (
+    SafeStop,
+    drop_checkpoints_after,
+    find_checkpoint,
+    read_seconds,
+    read_step,
+    seal_checkpoint,
+)
+from chaii.model.collapse_guard import CollapseError, CollapseGuard, RateScale
 from chaii.model.collate import Batch, PlanDataset, collate, takes_type_ids
 from chaii.model.loss import span_loss
 from chaii.model.predict import choose_precision, padding_step
@@ -45,6 +61,7 @@ def train_model(
 
     Raises:
         CollapseError: the training collapsed; later checkpoints are removed.
+        Terminated: SIGTERM came; a checkpoint of the last step is written.
     """
     if trainer.gradient_checkpointing:
         model.gradient_checkpointing_enable()
@@ -66,16 +83,38 @@ def train_model(
         borders=borders,
     )
     loop.remove_callback(ProgressCallback)
-    guard = CollapseGuard()
-    for callback in (QuietProgress(), guard, RateScale(rate_factor), StageReset(borders)):
+    guard, stop = CollapseGuard(), SafeStop()
+    scale, reset = RateScale(rate_factor), StageReset(borders)
+    for callback in (QuietProgress(), stop, guard, scale, reset):
         loop.add_callback(callback)
-    checkpoint = get_last_checkpoint(folder) if folder.is_dir() else None
-    loop.train(resume_from_checkpoint=checkpoint)
+    checkpoint = find_checkpoint(folder)
+    with stop:
+        if checkpoint and read_step(checkpoint) >= arguments.max_steps:
+            loop.restore(checkpoint)
+        else:
+            loop.train(resume_from_checkpoint=checkpoint)
     if guard.collapse:
         drop_checkpoints_after(folder, guard.collapse.onset)
         raise guard.collapse
-    history: list[dict[str, Any]] = loop.state.log_history
-    return history
+    if stop.requested and loop.state.global_step < loop.state.max_steps:
+        raise Terminated
+    if not all(weight.isfinite().all() for weight in model.parameters()):
+        raise CollapseError(step=loop.state.global_step, onset=0, reason="a weight is not finite")
+    return summarise_log(loop.state.log_history)
+
+
+def summarise_log(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The log, ending in the mean loss of all steps; without speeds, which a resumed run lacks.
+
+    >>> summarise_log([{"step": 2, "loss": 3.0}, {"step": 3, "loss": 1.5}])[-1]
+    {'step': 3, 'train_loss': 2.5}
+    """
+    lines = [dict(sorted(line.items())) for line in history if "train_runtime" not in line]
+    logged = [(line["step"], line["loss"]) for line in lines if "loss" in line]
+    steps = np.array([step for step, _ in logged])
+    losses = np.array([loss for _, loss in logged])
+    mean = float(np.average(losses, weights=np.diff(steps, prepend=0)))
+    return [*lines, {"step": int(steps[-1]), "train_loss": mean}]
 
 
 class QuietProgress(ProgressCallback):  # type: ignore[misc]  # transformers is untyped
@@ -106,6 +145,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         super().__init__(**kwargs)
         self._score = score
         self._borders = borders
+        self._earlier, self._began = read_seconds(Path(self.args.output_dir)), time.perf_counter()
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Make the library's schedule; with borders, a linear one for each part between them."""
@@ -126,6 +166,17 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         output = model(**{name: part for name, part in inputs.items() if name not in positions})
         loss = span_loss(output, inputs)
         return (loss, output) if return_outputs else loss
+
+    def restore(self, checkpoint: Path) -> None:
+        """Load the end of a training from its last checkpoint; `train` would go beyond it."""
+        self.state = TrainerState.load_from_json(checkpoint / "trainer_state.json")
+        self._load_from_checkpoint(self.state.best_model_checkpoint or str(checkpoint))
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        super()._save_checkpoint(*args, **kwargs)
+        folder = Path(self.args.output_dir)
+        seconds = self._earlier + time.perf_counter() - self._began
+        seal_checkpoint(folder / f"checkpoint-{self.state.global_step}", seconds=seconds)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the model and tell the callbacks, as the library's own method does."""
@@ -167,8 +218,7 @@ def training_arguments(
         }
     return TrainingArguments(
         output_dir=str(folder),
-        num_train_epochs=1,
-        max_steps=trainer.max_steps or -1,
+        max_steps=steps,
         train_sampling_strategy="sequential",
         per_device_train_batch_size=batch_size,
         gradient_accumulation_steps=backbone.effective_batch_size // batch_size,
