@@ -73,6 +73,24 @@ def test_a_mixed_recipe_holds_the_same_windows_in_one_random_order(stores):
     )
 
 
+def test_without_grouping_the_order_is_uniform(stores):
+    recipe = make_recipe([NEAR, FAR])
+    recipe.group_by_length = False
+    plan = plan_of(stores, recipe)
+    grouped = plan_of(stores, make_recipe([NEAR, FAR]))
+    columns = list(plan.columns)
+    pd.testing.assert_frame_equal(
+        plan.sort_values(columns, ignore_index=True),
+        grouped.sort_values(columns, ignore_index=True),
+    )
+    halves = [table["length"].to_numpy()[:320].reshape(-1, 8) for table in (plan, grouped)]
+    rises = [
+        np.mean(lengths[:, 4:].mean(axis=1) > lengths[:, :4].mean(axis=1)) for lengths in halves
+    ]
+    assert rises[0] < 0.8
+    assert rises[1] > 0.9
+
+
 def test_an_unshuffled_stage_keeps_the_order_of_the_corpus(stores):
     plan = plan_of(stores, make_recipe([NEAR], shuffle=False))
     assert plan["example"].is_monotonic_increasing

@@ -108,6 +108,7 @@ class RecipeConfig:
 
     stages: list[StageConfig] = MISSING
     mixed: bool = False  # all stages' windows in one random order: the baseline to beat
+    group_by_length: bool = True  # each step holds all lengths, sorted, so that little is padded
     max_tokens: int | None = None  # windows are drawn evenly from all stages to this many tokens
     reset_optimizer: bool = False  # a fresh optimiser and schedule for every stage
     cutout: CutoutConfig = field(default_factory=CutoutConfig)

@@ -66,6 +66,7 @@ def make_plan(
                 step=effective_batch_size,
                 head=-planned % effective_batch_size,
                 generator=np.random.default_rng([seed, number]),
+                by_length=recipe.group_by_length,
             )
         stages.append(windows)
         planned += len(windows)
@@ -73,8 +74,13 @@ def make_plan(
         raise ValueError("recipe: its sources hold no window to train on")
     plan = pd.concat(stages)
     if recipe.mixed:
-        generator = np.random.default_rng(seed)
-        plan = _shuffle(plan, step=effective_batch_size, head=0, generator=generator)
+        plan = _shuffle(
+            plan,
+            step=effective_batch_size,
+            head=0,
+            generator=np.random.default_rng(seed),
+            by_length=recipe.group_by_length,
+        )
     corpus = pd.Categorical(plan["corpus"], categories=sorted(stores))
     return plan.assign(corpus=corpus).reset_index(drop=True)
 
@@ -110,18 +116,25 @@ def keep_negatives(
 
 
 def _shuffle(
-    windows: pd.DataFrame, *, step: int, head: int, generator: np.random.Generator
+    windows: pd.DataFrame,
+    *,
+    step: int,
+    head: int,
+    generator: np.random.Generator,
+    by_length: bool,
 ) -> pd.DataFrame:
-    """Put windows in random order, with all lengths in each optimiser step, sorted by length.
+    """Put windows in random order; `by_length` with all lengths in each optimiser step, sorted.
 
-    Each run of `_POOL` steps is a uniform draw. Its windows are sorted and cut into `_STRATA` equal
-    ranges of length; each step gets a block of consecutive windows of each range, at random. So
-    batches of up to ``step // _STRATA`` windows need less than 3 % of padding, and the mixture of
-    corpora in a step varies as in uniform draws (benchmarks/padding.py measures both). The first
-    `head` windows complete the step that the stage before left open.
+    By length, each run of `_POOL` steps is a uniform draw. Its windows are sorted and cut into
+    `_STRATA` equal ranges of length; each step gets a block of consecutive windows of each range,
+    at random. So batches of up to ``step // _STRATA`` windows need less than 3 % of padding, and
+    the mixture of corpora in a step varies as in uniform draws (benchmarks/padding.py measures
+    both). The first `head` windows complete the step that the stage before left open.
     """
     length = windows["length"].to_numpy()
     order = generator.permutation(len(length))
+    if not by_length:
+        return windows.iloc[order]
     end = head + max(0, len(order) - head) // step * step
     strata = math.gcd(step, _STRATA)
     for first in range(head, end, _POOL * step):
