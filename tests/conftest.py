@@ -30,7 +30,7 @@ def chaii_data() -> Path:
 
 @pytest.fixture
 def load(monkeypatch, tmp_path):
-    """Import a script of benchmarks/ by its name; what it makes lies in a folder of its own."""
+    """Import a script of benchmarks/ by its name, with a working folder of its own."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
     monkeypatch.chdir(tmp_path)
     return importlib.import_module

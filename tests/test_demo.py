@@ -49,8 +49,8 @@ def test_the_ensemble_is_five_times_better_than_untrained_backbones(scores, demo
         prepared = prepare_fold(config)
         set_seed(config.seed)
         model = load_model(config.backbone, prepared.tokenizer)
-        judge = Evaluator(config, prepared.held_out, prepared.tokenizer)
-        untrained.append(judge.score(model)["jaccard"])
+        evaluator = Evaluator(config, prepared.held_out, prepared.tokenizer)
+        untrained.append(evaluator.score(model)["jaccard"])
     assert scores.loc["auto", "jaccard"].item() >= 5 * max(untrained)
 
 

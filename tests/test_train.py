@@ -1,4 +1,4 @@
-"""A fold end to end: what stands in its folder, when it is trained again, how it resumes."""
+"""A fold end to end: the files in its folder, when it is trained again, how it resumes."""
 
 import json
 

@@ -43,12 +43,12 @@ def test_the_words_of_the_question_choose():
     assert choose_occurrence("पुराने नगर का नाम?", CONTEXT, "पटना", places[2]) == places[0]
 
 
-def test_without_evidence_the_given_one_stays():
+def test_without_similar_words_the_given_one_stays():
     for given in find_occurrences(CONTEXT, "पटना", 0):
         assert choose_occurrence("xyz?", CONTEXT, "पटना", given) == given
 
 
-def test_a_little_evidence_does_not_move_a_label():
+def test_a_little_similarity_does_not_move_a_label():
     context = "Rama of Ayodhya met Rama in Ayodhya."
     scores = score_occurrences("Who was from Ayodhya?", context, "Rama", [0, 20])
     assert 1 < scores[1] / scores[0] < 1.2
@@ -80,18 +80,18 @@ def test_long_contexts_with_many_occurrences_take_no_time():
     ("code", "language", "rows"),
     [("en", "english", 121), ("hi", "hindi", 133), ("ru", "russian", 81), ("th", "thai", 39)],
 )
-def test_evidence_beats_the_first_match_on_true_offsets(chaii_data, code, language, rows):
+def test_similarity_beats_the_first_match_on_true_offsets(chaii_data, code, language, rows):
     corpus = CorpusConfig(
         CorpusFormat.squad_json, str(chaii_data / f"xquad/xquad.{code}.json"), language
     )
     examples, _ = read_corpus("xquad", corpus)
-    several = first = evidence = 0
+    several = first = similar = 0
     for row in examples:
         context, text, true = row["context"], row["answer_text"][0], row["answer_start"][0]
         places = find_occurrences(context, text, true)
         if len(places) > 1:
             several += 1
             first += places[0] == true
-            evidence += choose_occurrence(row["question"], context, text, places[0]) == true
+            similar += choose_occurrence(row["question"], context, text, places[0]) == true
     assert several == rows
-    assert evidence / several > first / several + 0.1
+    assert similar / several > first / several + 0.1
