@@ -24,7 +24,8 @@ def count_changes(report: pd.DataFrame) -> pd.DataFrame:
             "moved": report["given_start"] != report["chosen_start"],
         }
     )
-    return pd.concat([flags.groupby(report["language"]).sum(), flags.sum().to_frame("all").T])
+    counts = pd.concat([flags.groupby(report["language"]).sum(), flags.sum().to_frame("all").T])
+    return counts.rename_axis("language").reset_index()
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def main() -> None:
         given = replace(corpus, labels=Labels.first, labels_file=None)
         examples, _ = read_corpus(name, given, cache=Path(paths.tokens) / "corpora")
         report = report_labels(examples)
-        print(count_changes(report).to_string())
+        print(count_changes(report).to_markdown(index=False, tablefmt="github"))
         moved = report[report["given_start"] != report["chosen_start"]]
         for row in moved.head(arguments.rows).itertuples():
             print(f"\n{row.id} ({row.language}), {row.occurrences} occurrences")

@@ -37,7 +37,8 @@ def test_inspection_counts_shows_and_writes_what_would_change(tmp_path):
         writer.writerow(["c", "Who was born?", place, "Ravi", 13, "tamil"])
     overrides = [f"corpora.chaii.path={path}", f"paths.output={tmp_path}"]
     printed = run_script("scripts/inspect_labels.py", "chaii", *overrides)
-    counts = {line.split()[0]: line.split()[1:] for line in printed.splitlines()[1:4]}
+    lines = [line.replace("|", " ").split() for line in printed.splitlines()[2:5]]
+    counts = {language: numbers for language, *numbers in lines}
     assert counts == {"hindi": ["1", "1", "1"], "tamil": ["2", "1", "0"], "all": ["3", "2", "1"]}
     assert "a (hindi), 2 occurrences" in printed
     assert "born in [Pune]." in printed
