@@ -170,8 +170,7 @@ class RunFolder:
 
     def begin(self, config: TrainConfig, data: str) -> None:
         """Open the folder for a new run, or to go on with an unfinished one, after `check`."""
-        for litter in self.path.glob(".*"):  # a killed process was writing them
-            shutil.rmtree(litter, ignore_errors=True)
+        self._sweep()
         _write_json(self._environment, describe_environment(config.seed) | {"data": data})
         with write_whole(self.config) as building:
             OmegaConf.save(OmegaConf.structured(config), building)
@@ -206,7 +205,13 @@ class RunFolder:
             shutil.rmtree(self.path, ignore_errors=True)
             newer.path.rename(self.path)
         if self.is_finished:
+            self._sweep()
             shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Remove what a process was writing when it was killed."""
+        for litter in self.path.glob(".*"):
+            shutil.rmtree(litter, ignore_errors=True)
 
     def read_restarts(self) -> list[dict[str, Any]]:
         """Read the collapses that this unfinished run has come through: step, from, why."""
