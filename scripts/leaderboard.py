@@ -1,59 +1,56 @@
-"""One row a run, from the run folders: ``python scripts/leaderboard.py --readme README.md``."""
+"""Results of runs as a table: ``python scripts/leaderboard.py``.
+
+Prints the published results, which studies/leaderboard.csv keeps, and those of the finished runs
+on this machine. ``--publish demo_muril --readme README.md`` adds a run to that file and writes the
+table of README.md from it; no other row changes.
+"""
 
 import argparse
-import json
 from pathlib import Path
 
 import pandas as pd
 
-from chaii.run_folder import RunFolder, find_runs
+from chaii.config.errors import one_line_errors
+from chaii.evaluation import leaderboard
+from chaii.files import write_whole
 
-BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
-
-
-def describe_run(name: str, folds: list[RunFolder]) -> dict[str, object]:
-    """Mean scores of a run's folds, weighted by their rows, and what it took."""
-    metrics = [run.read_metrics() for run in folds]
-    rows = [scores["rows"] for scores in metrics]
-    environment = json.loads((folds[0].path / "environment.json").read_text())
-    hardware, commit = environment["hardware"], environment["commit"] or ""
-    scored = {
-        metric: f"{sum(s[metric] * n for s, n in zip(metrics, rows, strict=True)) / sum(rows):.3f}"
-        for metric in ("jaccard", "exact", "f1")
-    }
-    return {
-        "run": name,
-        "folds": len(folds),
-        "held-out rows": sum(rows),
-        **scored,
-        "windows a fold": round(sum(scores["windows"] for scores in metrics) / len(folds)),
-        "minutes a fold": f"{sum(scores['seconds'] for scores in metrics) / len(folds) / 60:.1f}",
-        "hardware": ", ".join(hardware["gpus"])
-        or f"{hardware.get('cpu', 'CPU')}, {environment['threads']} thread(s)",
-        "commit": commit[:7],
-    }
+ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Print the table, or put it between the markers of a Markdown file."""
+    """Publish the named runs; print the tables, or write the one of a page."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--publish", nargs="+", default=[], metavar="RUN", help="finished runs")
+    parser.add_argument("--replace", action="store_true", help="also runs that are published")
+    parser.add_argument("--readme", type=Path, help="write the published table into this page")
     parser.add_argument("--runs", type=Path, default=Path("data/runs"))
-    parser.add_argument("--readme", type=Path)
+    parser.add_argument("--results", type=Path, default=ROOT / "studies/leaderboard.csv")
     arguments = parser.parse_args()
-    names = sorted({path.parents[1].name for path in arguments.runs.glob("*/fold*/metrics.json")})
-    found = {name: find_runs(arguments.runs, name) for name in names}
-    scored = {
-        name: [run for run in folds if "jaccard" in run.read_metrics()]
-        for name, folds in found.items()
-    }
-    lines = [describe_run(name, folds) for name, folds in scored.items() if folds]
-    table = pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True)
-    if arguments.readme is None:
-        print(table)
-        return
-    text = arguments.readme.read_text()
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    arguments.readme.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}")
+    with one_line_errors():
+        if arguments.publish:
+            lines = [leaderboard.describe_run(arguments.runs, run) for run in arguments.publish]
+            leaderboard.add_results(arguments.results, lines, replace=arguments.replace)
+        published = leaderboard.read_results(arguments.results)
+        if arguments.readme:
+            page = arguments.readme.read_text(encoding="utf-8")
+            page = leaderboard.insert_table(page, leaderboard.render_table(published))
+            with write_whole(arguments.readme) as building:
+                building.write_text(page, encoding="utf-8")
+        else:
+            print(f"published\n\n{leaderboard.render_table(published)}")
+            print_runs(arguments.runs)
+
+
+def print_runs(root: Path) -> None:
+    """Print the table of all runs of a folder; a run that cannot be read is named."""
+    lines = []
+    for name in sorted({path.parents[1].name for path in root.glob("*/fold*/metrics.json")}):
+        try:
+            lines.append(leaderboard.describe_run(root, name))
+        except (ValueError, FileNotFoundError) as error:
+            print(f"left out: {error}")
+    if lines:
+        print(f"\n{root}\n\n{leaderboard.render_table(pd.DataFrame(lines))}")
 
 
 if __name__ == "__main__":

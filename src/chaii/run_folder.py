@@ -157,8 +157,7 @@ class RunFolder:
         if not self.config.is_file():
             return
         changes = describe_changes(_plain(self.read_config()), _plain(config))
-        environment = json.loads(self._environment.read_text(encoding="utf-8"))
-        if data is not None and environment.get("data") != data:
+        if data is not None and self.read_environment().get("data") != data:
             changes.append("the corpora, or what is read of them, have changed since")
         if changes and self.replaces:
             shutil.rmtree(self.path)

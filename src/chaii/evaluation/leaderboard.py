@@ -1,0 +1,102 @@
+"""The leaderboard: published results of runs, kept in a CSV file, and the table made from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from chaii.files import write_whole
+from chaii.run_folder import RunFolder, find_runs
+
+BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
+_METRICS = ("jaccard", "exact", "f1")
+_COLUMNS = (
+    *("run", "folds", "held-out rows", *_METRICS),
+    *("windows per fold", "minutes per fold", "hardware", "commit"),
+)
+
+
+def describe_run(root: Path, name: str) -> dict[str, str]:
+    """The line of a run: mean scores of its folds, weighted by their rows, and what they took.
+
+    Raises:
+        FileNotFoundError: no fold of the run is finished, or none held out any row.
+        ValueError: a file of the run folder cannot be read or lacks a value.
+    """
+    folds = [run for run in find_runs(root, name) if _read_metrics(run).get("rows")]
+    if not folds:
+        raise FileNotFoundError(f"{root / name}: no fold of run {name!r} held out any row")
+    metrics = pd.DataFrame([_read_metrics(run) for run in folds])
+    environment = folds[0].read_environment()
+    try:
+        rows = metrics["rows"]
+        means = (metrics[list(_METRICS)].mul(rows, axis=0).sum() / rows.sum()).map("{:.3f}".format)
+        windows, minutes = metrics["windows"].mean(), metrics["seconds"].mean() / 60
+        hardware, threads = environment["hardware"], environment["threads"]
+        device = ", ".join(hardware["gpus"]) or f"{hardware['cpu']}, {threads} thread(s)"
+        commit = environment["commit"] or ""
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folds[0].path}: its metrics or environment lack {error}") from error
+    line = (name, len(folds), rows.sum(), *means, round(windows), f"{minutes:.1f}", device)
+    return dict(zip(_COLUMNS, map(str, (*line, commit[:7])), strict=True))
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    """Published results, one row per run; all columns are text.
+
+    Raises:
+        ValueError: the file has other columns.
+    """
+    if not path.is_file():
+        return pd.DataFrame(columns=list(_COLUMNS))
+    results = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if tuple(results.columns) != _COLUMNS:
+        raise ValueError(f"{path}: its columns must be {','.join(_COLUMNS)}")
+    return results
+
+
+def add_results(path: Path, lines: Sequence[dict[str, str]], *, replace: bool) -> None:
+    """Add runs to the published results; no other row changes.
+
+    Raises:
+        ValueError: a run is published already with another result, and `replace` is not set.
+    """
+    results = {line["run"]: line for line in read_results(path).to_dict("records")}
+    for line in lines:
+        if results.get(line["run"], line) != line and not replace:
+            raise ValueError(f"{path}: {line['run']} is published already; --replace replaces it")
+        results[line["run"]] = line
+    table = pd.DataFrame(results.values(), columns=list(_COLUMNS)).sort_values("run")
+    with write_whole(path) as building:
+        table.to_csv(building, index=False, lineterminator="\n")
+
+
+def render_table(results: pd.DataFrame) -> str:
+    """The results as a Markdown table; what could be read as its syntax or as HTML is escaped."""
+    escaped = results.map(lambda text: escape(" ".join(text.split()), quote=False))
+    escaped = escaped.map(lambda text: re.sub(r"([\\`*\[\]|])", r"\\\1", text))
+    return str(escaped.to_markdown(index=False, tablefmt="github", disable_numparse=True))
+
+
+def insert_table(page: str, table: str) -> str:
+    """Put the table between the markers of a page, in place of an earlier one.
+
+    Raises:
+        ValueError: the page lacks the markers.
+    """
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page must hold {BEGIN} and {END}, in this order")
+    return f"{head}{BEGIN}\n{table}\n{END}{tail}"
+
+
+def _read_metrics(run: RunFolder) -> dict[str, object]:
+    try:
+        return run.read_metrics()
+    except ValueError as error:
+        raise ValueError(f"{run.metrics}: {error}") from error

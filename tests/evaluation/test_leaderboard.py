@@ -1,0 +1,119 @@
+"""The leaderboard only adds: published results stay, and the table of README.md is made of them."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from chaii.evaluation.leaderboard import BEGIN, END, insert_table, read_results, render_table
+from chaii.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    "hardware": {"cpu": "a|b <img>", "gpus": []},
+    "threads": 1,
+    "commit": "0123456789abcdef",
+}
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A page, published results, and a folder of runs with one finished run in two folds."""
+    (tmp_path / "page.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    results = (ROOT / "studies/leaderboard.csv").read_text(encoding="utf-8")
+    (tmp_path / "results.csv").write_text(results, encoding="utf-8")
+    for fold, (rows, jaccard) in enumerate([(100, 0.5), (300, 0.9)]):
+        scores = {"rows": rows, "jaccard": jaccard, "exact": 0.5, "f1": 0.5}
+        write_run(tmp_path, "mine", str(fold), scores | {"windows": 10, "seconds": 60})
+    return tmp_path
+
+
+def write_run(place, name, fold, metrics):
+    run = RunFolder(place / "runs", name, fold)
+    run.path.mkdir(parents=True)
+    text = metrics if isinstance(metrics, str) else json.dumps(metrics)
+    run.metrics.write_text(text, encoding="utf-8")
+    (run.path / "environment.json").write_text(json.dumps(ENVIRONMENT), encoding="utf-8")
+
+
+@pytest.fixture
+def leaderboard(place, monkeypatch):
+    """Run the script on the place; returns its error line, or an empty text."""
+
+    def run(*arguments):
+        paths = f"--runs={place}/runs", f"--results={place}/results.csv"
+        monkeypatch.setattr(sys, "argv", ["leaderboard.py", *paths, *arguments])
+        try:
+            runpy.run_path(str(ROOT / "scripts/leaderboard.py"), run_name="__main__")
+        except SystemExit as end:
+            return end.code
+        return ""
+
+    return run
+
+
+def test_the_table_of_the_readme_is_made_of_the_published_results():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = render_table(read_results(ROOT / "studies/leaderboard.csv"))
+    assert insert_table(page, table) == page
+
+
+def test_publishing_a_run_adds_one_row_and_changes_no_other(place, leaderboard):
+    before = read_results(place / "results.csv")
+    assert leaderboard("--publish", "mine", f"--readme={place}/page.md") == ""
+    after = read_results(place / "results.csv").set_index("run")
+    assert set(after.index) == {*before["run"], "mine"}
+    assert after.drop("mine").reset_index().equals(before.sort_values("run", ignore_index=True))
+    assert dict(after.loc["mine", ["folds", "held-out rows", "jaccard"]]) == {
+        "folds": "2",
+        "held-out rows": "400",
+        "jaccard": "0.800",
+    }
+
+
+def test_writing_the_page_without_any_run_keeps_all_published_rows(place, leaderboard):
+    assert leaderboard(f"--readme={place}/page.md", "--runs=gone") == ""
+    page = (place / "page.md").read_text(encoding="utf-8")
+    assert all(name in page for name in read_results(place / "results.csv")["run"])
+    assert page.startswith("before\n")
+    assert page.endswith("after\n")
+
+
+def test_a_published_run_is_replaced_only_where_that_is_asked_for(place, leaderboard):
+    assert leaderboard("--publish", "mine") == ""
+    write_run(place, "mine", "2", {"rows": 400, "jaccard": 0.1, "exact": 0.1, "f1": 0.1} | COST)
+    assert "published already" in leaderboard("--publish", "mine")
+    assert leaderboard("--publish", "mine", "--replace") == ""
+
+
+COST = {"windows": 10, "seconds": 60}
+MISTAKES = {
+    "no such run": (["--publish", "gone"], "no finished fold of run 'gone'"),
+    "no page": (["--readme=gone.md"], "gone.md: No such file"),
+    "a folder as page": (["--readme=."], "Is a directory"),
+    "no markers": (["--readme={place}/empty.md"], "must hold <!-- leaderboard -->"),
+    "torn metrics": (["--publish", "torn"], "torn/fold0/metrics.json: "),
+    "nothing held out": (["--publish", "all"], "held out any row"),
+    "a value is gone": (["--publish", "short"], "lack"),
+    "other columns": (["--results={place}/empty.md"], "its columns must be run,"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line(place, leaderboard, arguments, message):
+    (place / "empty.md").write_text("nothing\n", encoding="utf-8")
+    write_run(place, "torn", "0", '{"rows": 3')
+    write_run(place, "all", "all", COST)
+    write_run(place, "short", "0", {"rows": 3, "jaccard": 0.1} | COST)
+    line = leaderboard(*(argument.format(place=place) for argument in arguments))
+    assert line.startswith("error: ")
+    assert message in line
+    assert "\n" not in line
+
+
+def test_what_a_run_folder_holds_is_escaped_in_the_table(place, leaderboard):
+    leaderboard("--publish", "mine", f"--readme={place}/page.md")
+    page = (place / "page.md").read_text(encoding="utf-8")
+    assert r"a\|b &lt;img&gt;" in page
