@@ -127,11 +127,12 @@ def fetch_file(address: str, path: Path, lock: Lock, *, insecure: bool = False) 
     try:
         check_content(part, path.name)
         lock.record(path, address, content=part)
+        part.rename(path)
     except DownloadError:
         part.unlink()
         raise
-    part.rename(path)
-    _tag_of(part).unlink(missing_ok=True)
+    finally:
+        _tag_of(part).unlink(missing_ok=True)
     return "downloaded"
 
 
