@@ -1,4 +1,4 @@
-"""Average, vote, and write a submission: ``python scripts/ensemble.py ensemble=demo``."""
+"""Ensemble finished runs and write a submission: ``python scripts/ensemble.py ensemble=demo``."""
 
 from omegaconf import DictConfig
 
@@ -8,14 +8,17 @@ from chaii.config.compose import hydra_script
 
 @hydra_script("ensemble")
 def main(config: DictConfig) -> None:
-    """Check the configuration, then load what is heavy and predict."""
+    """Check the configuration, then load the large libraries and predict."""
     checked = check_ensemble(config)
+    print("loading torch and transformers ...", flush=True)
+    from datasets import disable_progress_bars
     from transformers.utils import logging
 
     from chaii.ensemble.pipeline import make_submission
 
-    logging.set_verbosity_error()  # our own words and bars are enough
+    logging.set_verbosity_error()  # our own messages and progress bars are enough
     logging.disable_progress_bar()
+    disable_progress_bars()
     make_submission(checked)
 
 

@@ -34,7 +34,7 @@ def demo(tmp_path_factory):
 @pytest.fixture(scope="module")
 def scores(demo):
     """The demo's score table, by kind and name."""
-    return pd.read_csv(demo / "submissions/demo_scores.csv").set_index(["kind", "name"])
+    return pd.read_csv(demo / "submissions/demo_auto_scores.csv").set_index(["kind", "name"])
 
 
 def test_the_ensemble_reaches_its_mark_out_of_fold(scores):
@@ -55,7 +55,7 @@ def test_the_ensemble_is_five_times_better_than_untrained_backbones(scores, demo
 
 
 def test_every_test_row_has_an_answer(demo):
-    answers = pd.read_csv(demo / "submissions/demo.csv", keep_default_na=False)
+    answers = pd.read_csv(demo / "submissions/demo_auto.csv", keep_default_na=False)
     test = pd.read_csv(demo / "demo/chaii/test.csv")
     assert list(answers["id"]) == list(test["id"])
     assert (answers["PredictionString"] != "").all()

@@ -106,7 +106,7 @@ def submitted(attached, trained, tmp_path_factory):
 def written(attached, submitted):
     """Execute the write-up of what was trained and submitted."""
     overrides = f"paths=kaggle paths.runs={attached}/chaii-runs ensemble.members=[demo_muril]"
-    name = "ensemble.name=submission"
+    name = "name=submission"
     settings = {"CHAII_OVERRIDES": f"{overrides} {name}", "CHAII_COMPARED": "hindi_scratch"}
     return execute("writeup", attached, submitted[1], **settings)
 

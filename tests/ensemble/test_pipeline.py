@@ -1,18 +1,15 @@
 """The ensemble: scores out of fold, cached logits, a valid submission."""
 
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
-from chaii.config.ensemble import MethodConfig
 from chaii.config.errors import ConfigError
 from chaii.decoding.decode import decode_answers
 from chaii.ensemble import members
 from chaii.ensemble.members import Inference, gather_members, load_oof_predictions
-from chaii.ensemble.pipeline import make_submission
 from chaii.evaluation.oof_table import read_oof_table
 
 
@@ -46,7 +43,7 @@ def test_the_submission_answers_every_test_row_in_order(submission, three_backbo
 
 
 def test_members_averages_and_the_vote_are_scored(submission):
-    scores = pd.read_csv(submission.with_name("demo_scores.csv"))
+    scores = pd.read_csv(submission.with_name("demo_auto_scores.csv"))
     assert scores["kind"].tolist() == ["member"] * 6 + ["average"] * 3 + ["vote"]
     members = scores[scores["kind"] == "member"]
     assert set(members["rows"]) == {20}
@@ -55,7 +52,7 @@ def test_members_averages_and_the_vote_are_scored(submission):
 
 
 def test_the_average_of_disjoint_folds_scores_as_their_mean(submission):
-    scores = pd.read_csv(submission.with_name("demo_scores.csv"))
+    scores = pd.read_csv(submission.with_name("demo_auto_scores.csv"))
     members = scores[scores["name"].str.startswith("demo_muril/")]["jaccard"]
     average = scores.set_index("name").loc["tiny_muril", "jaccard"]
     assert average == pytest.approx(members.mean())
@@ -139,7 +136,7 @@ def test_runs_that_held_nothing_out_are_ensembled_unscored(train_demo, ensemble_
         train_demo(tmp_path, f"experiment=demo_{backbone}", "fold=all")
     path = ensemble_demo(tmp_path, "ensemble.members=[demo_muril,demo_xlmr]")
     assert len(read(path)) == 40
-    assert pd.read_csv(path.with_name("demo_scores.csv")).empty
+    assert pd.read_csv(path.with_name("demo_auto_scores.csv")).empty
 
 
 @pytest.mark.parametrize("method", ["vote", "fusion", "auto"])
@@ -184,20 +181,19 @@ def test_with_few_rows_the_vote_is_kept_and_it_is_said(
     assert "40 out-of-fold rows, fewer than search.min_rows=200" in capsys.readouterr().out
 
 
-def test_the_chosen_method_can_be_taken_by_hand(three_backbones, ensemble_demo, ensemble_config):
+def test_the_chosen_method_can_be_used_again(three_backbones, ensemble_demo):
     chosen = ensemble_demo(
         three_backbones, "method=auto", "ensemble.name=chosen", "search.min_rows=9"
     )
-    written = OmegaConf.load(chosen.parent / "method/chosen.yaml")
-    schema = OmegaConf.structured(MethodConfig)
-    again = OmegaConf.to_object(OmegaConf.merge(schema, written))
-    config = replace(ensemble_config(three_backbones, "ensemble.name=by_hand"), method=again)
-    assert make_submission(config).read_bytes() == chosen.read_bytes()
+    file = chosen.parent / "method/chosen_auto.yaml"
+    again = ensemble_demo(three_backbones, "ensemble.name=again", f"method_file={file}")
+    assert again != chosen
+    assert again.read_bytes() == chosen.read_bytes()
 
 
 def test_every_methods_score_has_its_interval(three_backbones, ensemble_demo):
     path = ensemble_demo(three_backbones, "method=auto", "ensemble.name=table", "search.min_rows=9")
-    trials = pd.read_csv(path.with_name("table_methods.csv"))
+    trials = pd.read_csv(path.with_name("table_auto_methods.csv"))
     assert {"vote, sum", "fusion, softmax", "tiny_muril, sigmoid", "auto, nested"} <= set(
         trials["method"]
     )
@@ -205,12 +201,12 @@ def test_every_methods_score_has_its_interval(three_backbones, ensemble_demo):
         middle = trials["gain" if name else "jaccard"]
         assert (trials[f"{name}low"] <= middle + 1e-12).all()
         assert (middle <= trials[f"{name}high"] + 1e-12).all()
-    rules = pd.read_csv(path.with_name("table_rules.csv"))
+    rules = pd.read_csv(path.with_name("table_auto_rules.csv"))
     assert set(rules["group"]) == {"tiny_muril", "tiny_xlmr", "tiny_rembert", "fusion"}
 
 
 def test_out_of_fold_answers_are_stored_with_those_of_each_voter(submission):
-    oof = pd.read_parquet(submission.with_name("demo_oof.parquet"))
+    oof = pd.read_parquet(submission.with_name("demo_auto_oof.parquet"))
     assert len(oof) == 40
     for row in oof.itertuples():
         assert [part["name"] for part in row.members] != []
@@ -232,7 +228,7 @@ def test_runs_may_vote_instead_of_backbones(three_backbones, ensemble_demo):
 
 def test_the_n_best_answers_are_written_where_asked(three_backbones, ensemble_demo):
     path = ensemble_demo(three_backbones, "n_best=3", "ensemble.name=ranked")
-    best = pd.read_csv(path.with_name("ranked_nbest.csv"), keep_default_na=False)
+    best = pd.read_csv(path.with_name("ranked_auto_nbest.csv"), keep_default_na=False)
     assert best.groupby(["group", "id"])["rank"].max().unique().tolist() == [2]
     assert (best.groupby(["group", "id"])["score"].diff().dropna() <= 0).all()
 
@@ -264,13 +260,12 @@ def test_a_generous_budget_changes_no_answer(submission, three_backbones, ensemb
     )
 
 
-def test_a_budget_of_nothing_leaves_a_valid_submission(
-    three_backbones, ensemble_demo, fresh, capsys
-):
-    path = ensemble_demo(three_backbones, *fresh, "time_budget=0.000001")
+def test_a_budget_too_small_for_any_member_is_an_error(three_backbones, ensemble_demo, fresh):
+    with pytest.raises(ValueError, match=r"time_budget=1e-06: too few minutes .* are empty"):
+        ensemble_demo(three_backbones, *fresh, "time_budget=0.000001")
     expected = read(three_backbones / "demo/chaii/test.csv")
-    assert list(read(path)["id"]) == list(expected["id"])
-    assert "40 answers by 0 of 6 models" in capsys.readouterr().out
+    submission = read(Path(fresh[1].partition("=")[2]) / "demo_auto.csv")
+    assert list(submission["id"]) == list(expected["id"])
 
 
 def test_members_that_would_overrun_the_budget_are_left_out(
@@ -308,7 +303,7 @@ def test_a_killed_ensemble_leaves_the_submission_of_the_members_so_far(
     path = ensemble_demo(
         three_backbones, *fresh, "ensemble.members=[demo_muril]", "ensemble.name=alone"
     )
-    killed = read(path.with_name("killed.csv"))
+    killed = read(path.with_name("killed_auto.csv"))
     assert list(killed["id"]) == list(read(path)["id"])
     assert (killed["PredictionString"] != "").any()
 
@@ -316,7 +311,7 @@ def test_a_killed_ensemble_leaves_the_submission_of_the_members_so_far(
 def test_test_rows_are_answered_in_parts_with_equal_answers(
     submission, three_backbones, ensemble_demo, monkeypatch
 ):
-    monkeypatch.setattr("chaii.ensemble.pipeline._ROWS", 7)
+    monkeypatch.setattr("chaii.ensemble.submission._CHUNK_ROWS", 7)
     path = ensemble_demo(three_backbones, "ensemble.name=parts")
     assert path.read_bytes() == submission.read_bytes()
 

@@ -2,7 +2,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from chaii.config.ensemble import DecodeConfig, MethodConfig, MethodKind, SearchConfig, SpanScore
+from chaii.config.ensemble import (
+    DecodeConfig,
+    Merge,
+    MethodConfig,
+    MethodKind,
+    SearchConfig,
+    SpanScore,
+    Tie,
+    VoteBy,
+)
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers
 from chaii.ensemble.methods import MemberPredictions
@@ -12,7 +21,7 @@ WORDS = [f"w{number}" for number in range(10)]
 CONTEXT = " ".join(WORDS)
 OFFSETS = np.array([[3 * place, 3 * place + 2] for place in range(len(WORDS))])
 RULES = ["strip_punctuation", "restore_dot", "arabic_digits"]
-SEARCH = SearchConfig(rules=RULES)
+SEARCH = SearchConfig(rules=RULES, max_words=[1])
 PLAIN = MethodConfig()
 
 
@@ -44,7 +53,7 @@ def predict(rows, shares, *, seed=0):
         name: pointing_at(np.where(rng.random(rows) < share, right, rng.integers(10, size=rows)))
         for name, share in zip("abc", shares, strict=False)
     }
-    return MemberPredictions(groups, voters=list(groups)), gold_at(right)
+    return MemberPredictions(lambda _: groups, voters=list(groups)), gold_at(right)
 
 
 def test_a_group_that_beats_the_vote_is_chosen():
@@ -85,9 +94,8 @@ def test_choices_on_noise_gain_nothing_on_rows_they_have_not_seen():
 
 def test_no_row_is_answered_by_a_choice_that_has_seen_it():
     first, second = np.zeros(10, dtype=int), np.ones(10, dtype=int)
-    predictions = MemberPredictions(
-        {"a": pointing_at(first), "b": pointing_at(second)}, voters=["a", "b"]
-    )
+    groups = {"a": pointing_at(first), "b": pointing_at(second)}
+    predictions = MemberPredictions(lambda _: groups, voters=["a", "b"])
     search = replace(SEARCH, min_rows=1, folds=10)
     right = np.array([0, 1] * 5)  # as often right: any one row turns the ranking
     answers = choose_method(predictions, gold_at(right), base=PLAIN, search=search).nested[
@@ -107,7 +115,7 @@ def test_a_cleaning_rule_is_kept_where_it_surely_gains():
     rng = np.random.default_rng(0)
     right = rng.integers(4, size=300)
     predictions = MemberPredictions(
-        {"a": pointing_at(right, context=context, offsets=offsets)}, voters=["a"]
+        lambda _: {"a": pointing_at(right, context=context, offsets=offsets)}, voters=["a"]
     )
     selection = choose_method(
         predictions, gold_at(right, words=["ab", "cd", "ef", "gh"]), base=PLAIN, search=SEARCH
@@ -130,7 +138,7 @@ def share_of_words(predictions, selection):
 
 def test_one_group_answers_by_every_method_as_alone():
     logits = pointing_at([3, 1, 4])
-    predictions = MemberPredictions({"a": logits}, voters=["a"])
+    predictions = MemberPredictions(lambda _: {"a": logits}, voters=["a"])
     alone = decode_answers(logits)
     for kind in (MethodKind.vote, MethodKind.fusion):
         answers = predictions.answer(MethodConfig(kind=kind))[alone.columns]
@@ -156,3 +164,48 @@ def test_each_method_is_computed_for_itself():
     assert not once[0]["prediction"].equals(once[1]["prediction"])
     assert once[3]["prediction"].equals(once[1]["prediction"])
     assert once[4]["prediction"].equals(once[0]["prediction"])
+
+
+def choose(load, gold, *, voters):
+    predictions = MemberPredictions(load, voters=voters)
+    return choose_method(predictions, gold, base=PLAIN, search=SEARCH).method
+
+
+def test_a_vote_by_text_is_chosen_where_it_surely_gains():
+    rows = np.arange(300)
+    right = np.random.default_rng(0).integers(5, size=300)
+    places = {}  # in every row two of three voters are right, at two places
+    for number, name in enumerate("abc"):
+        is_wrong = rows % 3 == number
+        second = 5 * (rows % 3 == (number + 1) % 3)
+        places[name] = np.where(is_wrong, (right + 1) % 5, right + second)
+    context = " ".join([*WORDS[:5], *WORDS[:5]])
+    groups = {name: pointing_at(place, context=context) for name, place in places.items()}
+    method = choose(lambda _: groups, gold_at(right), voters=list("abc"))
+    assert (method.kind, method.vote_by) == (MethodKind.vote, VoteBy.text)
+
+
+def test_fewer_words_are_chosen_where_they_surely_gain():
+    right = np.random.default_rng(0).integers(8, size=300)
+    first, last = pointing_at(right), pointing_at(right + 2)
+    groups = {"a": replace(first, end=last.end)}
+    assert choose(lambda _: groups, gold_at(right), voters=["a"]).decode.max_words == 1
+
+
+def test_the_merging_of_windows_is_chosen_where_it_surely_gains():
+    rng = np.random.default_rng(0)
+    right = rng.integers(10, size=300)
+    groups = {
+        Merge.max: {"a": pointing_at(np.where(rng.random(300) < 0.5, right, 0))},
+        Merge.mean: {"a": pointing_at(right)},
+    }
+    method = choose(groups.__getitem__, gold_at(right), voters=["a"])
+    assert method.decode.merge is Merge.mean
+
+
+def test_the_rule_for_ties_is_chosen_where_it_surely_gains():
+    right = np.random.default_rng(0).integers(9, size=300)
+    groups = {"a": pointing_at(right), "b": pointing_at(right + 1)}
+    texts = [[f"{WORDS[place]} {WORDS[place + 1]}"] for place in right]
+    gold = GoldAnswers(texts=texts, contexts=range(300))
+    assert choose(lambda _: groups, gold, voters=["a", "b"]).tie is Tie.keep

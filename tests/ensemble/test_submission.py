@@ -1,9 +1,16 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from chaii.ensemble.submission import SubmissionError, flatten_whitespace, write_submission
+from chaii.config.ensemble import EnsembleConfig
+from chaii.ensemble.submission import (
+    SubmissionError,
+    flatten_whitespace,
+    result_path,
+    write_submission,
+)
 
 TRICKY = ["", "NA", "null", '"नई" दिल्ली', "1,947", " சென்னை", "क\u200dष", "०७", "\ufeffx"]
 
@@ -66,3 +73,26 @@ def test_a_refused_submission_leaves_the_old_file(tmp_path: Path) -> None:
 )
 def test_whitespace_is_flattened(text: str, expected: str) -> None:
     assert flatten_whitespace(text) == expected
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["method=vote"],
+        ["method=fusion"],
+        ["method=fusion", "method.decode.score=softmax"],
+        ["method=vote", "method.vote_by=text"],
+        ["method=vote", "method.tie=keep"],
+        ["method=vote", "+method.weights.tiny_muril=2"],
+        ["method.kind=single", "method.group=tiny_muril"],
+        ["ensemble.name=other"],
+        ["name=given"],
+    ],
+)
+def test_results_of_another_method_have_another_name(
+    ensemble_config: Callable[..., EnsembleConfig], tmp_path: Path, overrides: list[str]
+) -> None:
+    plain = result_path(ensemble_config(tmp_path), "_scores.csv")
+    assert plain.name == "demo_auto_scores.csv"
+    assert result_path(ensemble_config(tmp_path, *overrides), "_scores.csv") != plain
+    assert result_path(ensemble_config(tmp_path, "name=x"), ".csv").name == "x.csv"

@@ -4,7 +4,7 @@ from fractions import Fraction
 import pandas as pd
 import pytest
 
-from chaii.config.ensemble import Tie
+from chaii.config.ensemble import Tie, VoteBy
 from chaii.ensemble.vote import vote
 
 Span = tuple[int, int]
@@ -278,3 +278,49 @@ def test_a_long_context_is_read_only_around_the_answer() -> None:
     context = "शब्द " * 20_000
     result = vote_on(context, "शब्द शब्द", "शब्द")
     assert result.prediction == "शब्द"
+
+
+def test_by_text_the_same_answer_at_two_places_is_the_same() -> None:
+    context = "पटना क दिल्ली ख दिल्ली"
+    spans = {"x": (0, 4), "y": (7, 13), "z": (16, 22)}
+    tables = {name: answers_of([context], [span]) for name, span in spans.items()}
+    rule = {"contexts": [context], "ranking": list(spans)}
+    assert vote(tables, by=VoteBy.place, **rule).prediction[0] == "पटना"
+    result = vote(tables, by=VoteBy.text, **rule).iloc[0]
+    assert (result.prediction, result.start_char, result.words) == ("दिल्ली", 7, 1)
+
+
+def test_by_text_words_are_taken_from_the_voter_that_holds_most_of_them() -> None:
+    context = "दो एक क एक दो तीन"
+    spans = {"x": (0, 2), "y": (8, 17), "z": (8, 13)}  # x: दो; y: एक दो तीन; z: एक दो
+    tables = {name: answers_of([context], [span]) for name, span in spans.items()}
+    result = vote(tables, contexts=[context], ranking=list(spans), by=VoteBy.text).iloc[0]
+    assert (result.prediction, result.start_char) == ("एक दो", 8)
+
+
+def test_by_text_a_word_counts_as_often_as_it_is_held() -> None:
+    context = "एक एक क एक"
+    spans = {"x": (0, 5), "y": (0, 5), "z": (8, 10)}
+    tables = {name: answers_of([context], [span]) for name, span in spans.items()}
+    result = vote(tables, contexts=[context], ranking=list(spans), by=VoteBy.text).iloc[0]
+    assert (result.prediction, result.words) == ("एक एक", 2)
+
+
+@pytest.mark.parametrize("tie", list(Tie))
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_place_and_text_agree_where_each_word_occurs_once(tie: Tie, contiguous: bool) -> None:
+    rng = random.Random(2)
+    context = " ".join(PIECES)
+    words = words_of(context)
+    names, spans = "wxyz", []
+    for _ in range(60):
+        ends = [sorted(rng.sample(range(len(words)), 2)) for _ in names]
+        spans.append([(words[first][0], words[last][1]) for first, last in ends])
+    tables = {
+        name: answers_of([context] * 60, [row[place] for row in spans])
+        for place, name in enumerate(names)
+    }
+    rule = {"contexts": [context] * 60, "ranking": names, "tie": tie, "contiguous": contiguous}
+    pd.testing.assert_frame_equal(
+        vote(tables, by=VoteBy.text, **rule), vote(tables, by=VoteBy.place, **rule)
+    )

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import inf
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TypeVar
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from chaii.config.ensemble import EnsembleConfig, MethodKind
+from chaii.config.ensemble import EnsembleConfig, MethodConfig, MethodKind
 from chaii.config.errors import ConfigError, describe_error
 from chaii.config.schema import Precision, TrainConfig
 from chaii.config.settings import flatten_settings
 from chaii.config.study import AblateConfig
 
-_Schema = TypeVar("_Schema", TrainConfig, EnsembleConfig, AblateConfig)
+_Schema = TypeVar("_Schema", TrainConfig, EnsembleConfig, MethodConfig, AblateConfig)
 _Rule = tuple[Callable[[float], bool], str]  # written so that no comparison holds for NaN
 
 _COUNT: _Rule = (lambda value: value >= 1, "must be at least 1")
@@ -65,6 +67,7 @@ _RULES = {  # of single numbers; a key without the numbers of lists and the name
     "method.decode.max_words": _COUNT,
     "method.decode.null_threshold": _FINITE,
     "search.min_rows": _NOT_NEGATIVE,
+    "search.max_words": _COUNT,
     "search.folds": (lambda value: value >= 2, "must be at least 2"),
     "search.seed": _SEED,
     "time_budget": _POSITIVE,
@@ -96,6 +99,8 @@ def check_ensemble(config: DictConfig) -> EnsembleConfig:
         ConfigError: rules are broken; the message names each key, its value and the rule.
     """
     ensemble = _to_object(config, EnsembleConfig)
+    if ensemble.method_file is not None:
+        ensemble = replace(ensemble, method=read_method(Path(ensemble.method_file)))
     if problems := [*_check_numbers(ensemble), *_check_members(ensemble)]:
         raise ConfigError("; ".join(problems))
     return ensemble
@@ -111,6 +116,25 @@ def check_ablate(config: DictConfig) -> AblateConfig:
     if problems := [*_check_numbers(ablate), *_check_study(ablate)]:
         raise ConfigError("; ".join(problems))
     return ablate
+
+
+def read_method(path: Path) -> MethodConfig:
+    """Read a method as data: nothing in the file is composed, interpolated or executed.
+
+    Raises:
+        ConfigError: the file cannot be read, or it is not a method.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        plain = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"method_file={path}: cannot be read: {error}") from error
+    if not isinstance(plain, dict) or "${" in text:
+        raise ConfigError(f"method_file={path}: must hold the settings of a method, all plain")
+    try:
+        return _to_object(OmegaConf.create(plain), MethodConfig)
+    except ConfigError as error:
+        raise ConfigError(f"method_file={path}: {error}") from error
 
 
 def _to_object(config: DictConfig, schema: type[_Schema]) -> _Schema:
@@ -186,6 +210,8 @@ def _check_recipe(train: TrainConfig) -> Iterator[str]:
 
 def _check_members(config: EnsembleConfig) -> Iterator[str]:
     yield from _check_name("ensemble.name", config.ensemble.name)
+    if config.name is not None:
+        yield from _check_name("name", config.name)
     members, weights = config.ensemble.members, config.ensemble.weights
     if not members or len(set(members)) < len(members):
         yield f"ensemble.members={members}: name at least one run, and each once"

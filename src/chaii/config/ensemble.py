@@ -36,6 +36,13 @@ class MethodKind(Enum):
     auto = "auto"  # the best of these on the out-of-fold predictions
 
 
+class VoteBy(Enum):
+    """When two voters hold the same word."""
+
+    place = "place"  # it is at the same place in the context
+    text = "text"  # its text is equal, wherever it is
+
+
 class Tie(Enum):
     """What is done with a word that holds exactly half of the votes."""
 
@@ -70,6 +77,7 @@ class MethodConfig:
     group: str | None = None  # backbone or run that answers where kind is single
     weights: dict[str, float] = field(default_factory=dict)  # of voters; 1 where not named
     ranking: list[str] = field(default_factory=list)  # voters, best first; empty: by their Jaccard
+    vote_by: VoteBy = VoteBy.place
     tie: Tie = Tie.drop
     contiguous: bool = False  # keep one run of neighbouring words
     cleaning: dict[str, list[str]] = field(default_factory=dict)  # rules by group, or by "fusion"
@@ -81,6 +89,7 @@ class SearchConfig:
     """How ``method=auto`` searches."""
 
     rules: list[str] = MISSING  # cleaning rules to try
+    max_words: list[int] = MISSING  # longest answers to try
     min_rows: int = 200  # out-of-fold rows; with fewer the vote is kept
     folds: int = 5  # each is answered by the method chosen on the others
     seed: int = 2021
@@ -90,7 +99,7 @@ class SearchConfig:
 class EnsembleMembersConfig:
     """Which runs answer which questions."""
 
-    name: str = MISSING  # of the submission
+    name: str = MISSING  # of the submission, with the method's
     members: list[str] = MISSING  # names of runs; every finished fold of a run takes part
     test: CorpusConfig | None = None  # None: only the out-of-fold predictions are scored
     voters: Voters = Voters.backbones
@@ -101,8 +110,10 @@ class EnsembleMembersConfig:
 class EnsembleConfig:
     """All settings of ``scripts/ensemble.py``."""
 
+    name: str | None = None  # of the files that are written; None: <ensemble>_<method>
     ensemble: EnsembleMembersConfig = MISSING
     method: MethodConfig = MISSING
+    method_file: str | None = None  # replaces `method`; never composed, so safe to take from others
     search: SearchConfig = MISSING
     time_budget: float | None = None  # minutes for the whole command; None: no limit
     n_best: int = 0  # answers per group and question to write beside the submission

@@ -118,11 +118,14 @@ def find_equivalent(context: str, text: str, *, near: int) -> tuple[int, int] | 
 class Tally:
     """Checks the rows of one corpus as they stream by, and counts its findings.
 
-    `languages` are those to keep; empty keeps all.
+    `languages` are those to keep; empty keeps all. With `keep_all` no row is dropped for a fault.
     """
 
-    def __init__(self, corpus: str, languages: Collection[str] = ()) -> None:
+    def __init__(
+        self, corpus: str, languages: Collection[str] = (), *, keep_all: bool = False
+    ) -> None:
         self.languages: set[str] = set()  # every argument of `wants`
+        self._keep_all = keep_all
         self._corpus = corpus
         self._wanted = languages
         self._reports: dict[str, LanguageReport] = defaultdict(LanguageReport)
@@ -135,14 +138,13 @@ class Tally:
         faults = [f"empty {part}" for part, text in parts.items() if not text.strip()]
         if row["answer_text"]:
             answers = check_answers(row["context"], row["answer_text"], row["answer_start"])
-            if faults or not answers.texts:
+            if (faults or not answers.texts) and not self._keep_all:
                 self._count(*owner, kind="dropped", reasons=(faults or answers.dropped)[:1])
                 return None
             self._count(*owner, kind="repaired", reasons=answers.repaired)
             self._count(*owner, kind="lost", reasons=answers.dropped)
             row = {**row, "answer_text": answers.texts, "answer_start": answers.start_chars}
-        else:
-            self._count(*owner, kind="noted", reasons=faults)
+        self._count(*owner, kind="noted", reasons=faults)
         report = self._reports[row["language"]]
         report.rows += 1
         # The hash represents the context, so that a distinct text is not kept alive for a count.

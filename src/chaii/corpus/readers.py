@@ -54,14 +54,15 @@ _READERS: dict[CorpusFormat, Callable[[Path, CorpusConfig, Tally], Rows]] = {
 
 
 def read_corpus(
-    name: str, corpus: CorpusConfig, *, cache: Path | None = None
+    name: str, corpus: CorpusConfig, *, cache: Path | None = None, keep_all: bool = False
 ) -> tuple[Dataset, CorpusReport]:
     """Read, check and count one corpus.
 
     Returns a Dataset with the columns of `EXAMPLE_FEATURES`, and the report of the answers repaired
     and the rows dropped. With a folder `cache` the rows are streamed to a memory-mapped file there,
     which is opened at once the next time unless anything changed. Without one, or if a file was
-    written in the last two seconds, the Dataset is in memory.
+    written in the last two seconds, the Dataset is in memory. With `keep_all`, a row with faulty
+    answers is kept without them: rows to be answered need every id.
 
     Raises:
         CorpusError: no file, an unreadable or malformed one, an id of two rows, a setting
@@ -69,7 +70,7 @@ def read_corpus(
             or labels that is not of this corpus.
     """
     files = find_sources(name, corpus)
-    tally = Tally(name, corpus.languages)
+    tally = Tally(name, corpus.languages, keep_all=keep_all)
     inputs = [*files, *(Path(file) for file in (corpus.keep_ids, corpus.labels_file) if file)]
     if cache is None or not is_settled(inputs):
         return build_table(_read_examples(name, corpus, files, tally)), tally.report()
@@ -80,7 +81,8 @@ def read_corpus(
         if fingerprint_source(name, corpus, inputs) != key:
             raise CorpusError(f"corpus {name}: a file changed while it was read; start again")
 
-    return open_table(cache / f"{name}-{key}", read, report=tally.report)
+    suffix = "-all" if keep_all else ""
+    return open_table(cache / f"{name}-{key}{suffix}", read, report=tally.report)
 
 
 def find_sources(name: str, corpus: CorpusConfig) -> list[Path]:

@@ -25,6 +25,7 @@ from chaii.decoding.context_logits import ContextLogits, join_logits, read_conte
 from chaii.ensemble.average import average_logits
 from chaii.ensemble.methods import FUSION
 from chaii.evaluation.oof_table import Key, example_keys
+from chaii.files import write_whole
 from chaii.model.predict import WindowLogits, choose_precision, predict_logits
 from chaii.recipe.pair_template import fingerprint_tokenizer
 from chaii.recipe.span_labels import IntArray
@@ -83,9 +84,7 @@ class Inference:
     def cache(self) -> Path:
         """The folder of the cached logits."""
         key = hashlib.blake2b(self.precision.value.encode(), digest_size=10)
-        for file in sorted(self.member.run.model.iterdir()):
-            with file.open("rb") as content:
-                key.update(hashlib.file_digest(content, "blake2b").digest())
+        key.update(digest_files(self.member.run.model))
         store, columns = self.store, ("example", "context_from", "context_to", "length")
         tokens = (store.input_ids, store.text_start, store.question, store.context)
         for array in (*tokens, *(self.windows[name].to_numpy() for name in columns)):
@@ -93,9 +92,18 @@ class Inference:
         return self._folder / key.hexdigest()
 
     @property
+    def _checksum(self) -> Path:
+        return self.cache.with_suffix(".blake2b")
+
+    @property
     def is_cached(self) -> bool:
-        """Whether `predict` has nothing to compute."""
-        return self.cache.is_dir()
+        """Whether `predict` has nothing to compute; a damaged cache counts as none."""
+        if not self._checksum.is_file() or not self.cache.is_dir():
+            return False
+        if self._checksum.read_bytes() == digest_files(self.cache):
+            return True
+        print(f"{self.cache}: damaged; its logits are computed again")
+        return False
 
     def predict(self) -> Prediction:
         """Logits of the test rows: from the cache, or computed and cached."""
@@ -103,6 +111,8 @@ class Inference:
             logits = self._run(self._load_model(), self.windows)
             ids = self.test.select_columns(["id"])
             Prediction(ids, self.windows, *logits).save(self.cache)
+            with write_whole(self._checksum) as path:
+                path.write_bytes(digest_files(self.cache))
         return replace(Prediction.load(self.cache), examples=self.test)
 
     def estimate_seconds(self) -> float:
@@ -132,6 +142,16 @@ class Inference:
         return predict_logits(
             model, windows, self.store, batch_size=self.batch_size, precision=self.precision
         )
+
+
+def digest_files(folder: Path) -> bytes:
+    """Digest the names and contents of all files in a folder."""
+    digest = hashlib.blake2b()
+    for path in sorted(folder.iterdir()):
+        digest.update(path.name.encode())
+        with path.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "blake2b").digest())
+    return digest.digest()
 
 
 class OofPredictions(NamedTuple):
@@ -227,7 +247,7 @@ def load_test_logits(
 
 
 def load_oof_predictions(
-    members: Sequence[Member], config: EnsembleConfig
+    members: Sequence[Member], config: EnsembleConfig, *, merge: Merge = Merge.max
 ) -> OofPredictions | None:
     """Average the logits of a group for each row over the members that held it out.
 
@@ -241,7 +261,7 @@ def load_oof_predictions(
             prediction,
             open_store(prediction.examples, members[0].tokenizer, Path(config.paths.tokens)),
             max_answer_tokens=members[0].max_answer_tokens,
-            merge=config.method.decode.merge,
+            merge=merge,
         )
         for prediction in stored
     ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import pandas as pd
 
-from chaii.config.ensemble import MethodConfig, MethodKind
+from chaii.config.ensemble import Merge, MethodConfig, MethodKind
 from chaii.decoding.cleaning import clean_answers
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers
@@ -20,13 +21,15 @@ FUSION = "fusion"  # names the fused answers where rules are set by group
 class MemberPredictions:
     """Averaged logits of all groups of members for the same examples.
 
-    `voters` are the groups that vote and are fused. What several methods share is computed once.
+    `load` returns them for either way to merge windows. `voters` are the groups that vote and are
+    fused. What several methods share is computed once.
     """
 
-    def __init__(self, groups: Mapping[str, ContextLogits], *, voters: Sequence[str]) -> None:
-        self.groups = groups
+    def __init__(
+        self, load: Callable[[Merge], Mapping[str, ContextLogits]], *, voters: Sequence[str]
+    ) -> None:
+        self.groups = cache(load)
         self.voters = voters
-        self.contexts = groups[voters[0]].contexts
         self._known: dict[Hashable, pd.DataFrame] = {}
 
     def answer(self, method: MethodConfig) -> pd.DataFrame:
@@ -43,9 +46,10 @@ class MemberPredictions:
         if key not in self._known:
             self._known[key] = vote(
                 {name: self.answer_alone(name, method) for name in self.voters},
-                contexts=self.contexts,
+                contexts=self.groups(method.decode.merge)[ranking[0]].contexts,
                 ranking=ranking,
                 weights=method.weights,
+                by=method.vote_by,
                 tie=method.tie,
                 contiguous=method.contiguous,
             )
@@ -53,22 +57,24 @@ class MemberPredictions:
 
     def answer_alone(self, source: str, method: MethodConfig) -> pd.DataFrame:
         """Cleaned answers of one group, or of all voters where `source` is "fusion"."""
+        groups = self.groups(method.decode.merge)
         weights = sorted(method.weights.items()) if source == FUSION else ()
         key = (source, repr(method.decode), *weights)
         if key not in self._known:
             self._known[key] = (
                 fuse_characters(
-                    {name: self.groups[name] for name in self.voters},
+                    {name: groups[name] for name in self.voters},
                     decoding=method.decode,
                     weights=method.weights,
                 )
                 if source == FUSION
-                else decode_answers(self.groups[source], decoding=method.decode)
+                else decode_answers(groups[source], decoding=method.decode)
             )
         rules = method.cleaning.get(source, [])
         if not rules:
             return self._known[key]
         cleaned = ("cleaned", *key, *rules)
         if cleaned not in self._known:
-            self._known[cleaned] = clean_answers(self._known[key], self.contexts, rules=rules)
+            contexts = groups[self.voters[0]].contexts
+            self._known[cleaned] = clean_answers(self._known[key], contexts, rules=rules)
         return self._known[cleaned]

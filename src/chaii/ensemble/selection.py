@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chaii.config.ensemble import MethodConfig, MethodKind, SearchConfig, SpanScore
+from chaii.config.ensemble import (
+    Merge,
+    MethodConfig,
+    MethodKind,
+    SearchConfig,
+    SpanScore,
+    Tie,
+    VoteBy,
+)
 from chaii.decoding.decode import ANSWER_COLUMNS
 from chaii.ensemble.methods import FUSION, MemberPredictions
 from chaii.evaluation.bootstrap import Interval, bootstrap_interval
@@ -47,6 +56,10 @@ def choose_method(
 ) -> Selection:
     """Compare all methods on out-of-fold rows, and score the choice itself by nested folds.
 
+    Compared are single groups, votes and fusions, with every span score, one voter counted twice,
+    votes by place and by text, contiguous or not, with and without the cleaning rules; then the
+    rules for ties of the best vote; then, for the best of all, the longest answer in words and the
+    merging of windows. Not compared are null thresholds and weights of runs inside a group.
     A cleaning rule is kept for a group if the paired bootstrap interval of its gain is above zero.
     The best method replaces the default - `base` as a plain vote, or the only voter's own answers -
     if the interval of its gain is above zero. That interval is wider (Bonferroni), so that all
@@ -83,8 +96,14 @@ def describe_method(method: MethodConfig) -> str:
     'vote, sum, 2 x muril'
     """
     name = str(method.group) if method.kind is MethodKind.single else method.kind.value
-    words = [name, method.decode.score.value]
-    words += ["contiguous"] if method.contiguous else []
+    decode = method.decode
+    words = [name, decode.score.value]
+    words += ["merged by mean"] if decode.merge is Merge.mean else []
+    words += [f"at most {decode.max_words} words"] if decode.max_words else []
+    if method.kind is MethodKind.vote:
+        words += ["by text"] if method.vote_by is VoteBy.text else []
+        words += [f"tie {method.tie.value}"] if method.tie is not Tie.drop else []
+        words += ["contiguous"] if method.contiguous else []
     words += [f"{weight:g} x {voter}" for voter, weight in method.weights.items() if weight != 1]
     words += ["cleaned"] if any(method.cleaning.values()) else []
     return ", ".join(words)
@@ -113,6 +132,11 @@ class _Search:
             self._scores[key] = self.gold.score(self.predictions.answer(method))
         return self._scores[key]
 
+    @property
+    def names(self) -> Sequence[str]:
+        """All groups."""
+        return list(self.predictions.groups(self.base.decode.merge))
+
     def single(self, name: str) -> MethodConfig:
         """One group alone."""
         return replace(
@@ -136,8 +160,20 @@ class _Search:
         for line in rules:
             if line["kept"]:
                 kept.setdefault(line["group"], []).append(line["rule"])
+
+        def mean(method: MethodConfig) -> float:
+            return float(self.score(method)[rows].mean())
+
         tried = list(self.list_methods(default, kept))
-        best = max(tried, key=lambda method: self.score(method)[rows].mean())
+        votes = [method for method in tried if method.kind is MethodKind.vote]
+        if votes:
+            best = max(votes, key=mean)
+            tried += [replace(best, tie=tie) for tie in Tie if tie is not best.tie]
+        best = max(tried, key=mean)
+        for vary in (self.vary_max_words, self.vary_merge):
+            variants = list(vary(best))
+            tried += variants
+            best = max([best, *variants], key=mean)
         gain = self.gain(best, default, rows, level=1 - 0.05 / len(tried), rounds=10_000)
         return _Choice(best if gain.low > 0 else default, tried, rules)
 
@@ -151,7 +187,7 @@ class _Search:
 
     def try_rules(self, default: MethodConfig, rows: _Rows) -> Iterator[dict[str, Any]]:
         """Try each cleaning rule on each group, after the rules that were kept before it."""
-        alone = {name: self.single(name) for name in self.predictions.groups}
+        alone = {name: self.single(name) for name in self.names}
         if len(self.predictions.voters) > 1:
             alone[FUSION] = replace(default, kind=MethodKind.fusion, weights={}, cleaning={})
         for source, method in alone.items():
@@ -175,16 +211,27 @@ class _Search:
         for cleaning in [{}, kept] if kept else [{}]:
             for score in SpanScore:
                 decode = replace(self.base.decode, score=score)
-                for name in self.predictions.groups:
+                for name in self.names:
                     own = {key: rules for key, rules in cleaning.items() if key == name}
                     if own or not cleaning:
                         yield replace(self.single(name), decode=decode, cleaning=own)
                 for weights in weightings:
                     plain = replace(default, weights=weights, decode=decode, cleaning=cleaning)
-                    for contiguous in (False, True):
-                        yield replace(plain, contiguous=contiguous)
+                    for by, contiguous in product(VoteBy, (False, True)):
+                        yield replace(plain, vote_by=by, contiguous=contiguous)
                     if FUSION in cleaning or not cleaning:
                         yield replace(plain, kind=MethodKind.fusion)
+
+    def vary_max_words(self, method: MethodConfig) -> Iterator[MethodConfig]:
+        """The method with shorter answers."""
+        for most in self.search.max_words:
+            yield replace(method, decode=replace(method.decode, max_words=most))
+
+    def vary_merge(self, method: MethodConfig) -> Iterator[MethodConfig]:
+        """The method with windows merged in the other way."""
+        for merge in Merge:
+            if merge is not method.decode.merge:
+                yield replace(method, decode=replace(method.decode, merge=merge))
 
     def tabulate(
         self,
