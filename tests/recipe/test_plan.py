@@ -110,6 +110,15 @@ def test_the_same_source_is_drawn_anew_in_each_stage(stores):
     assert first[columns].to_numpy().tolist() != second[columns].to_numpy().tolist()
 
 
+def test_a_second_epoch_has_the_same_windows_in_another_order(stores):
+    recipe = RecipeConfig(stages=[StageConfig([FAR], epochs=2), StageConfig([NEAR], shuffle=False)])
+    plan = plan_of(stores, recipe)
+    windows = plan.loc[plan["stage"] == 0, ["example", "context_from"]].to_numpy().tolist()
+    first, second = windows[: len(windows) // 2], windows[len(windows) // 2 :]
+    assert first != second
+    assert sorted(first) == sorted(second)
+
+
 def test_only_rows_that_may_be_trained_on_are_planned(stores):
     rows = {"near": np.array([3, 5, 8]), "far": np.array([], int)}
     plan = make_plan(make_recipe([NEAR, FAR]), stores, rows=rows, effective_batch_size=8, seed=0)

@@ -40,6 +40,7 @@ _RULES = {  # of single numbers; a key without the numbers of lists and the name
     "recipe.stages.sources.doc_stride": _NOT_NEGATIVE,
     "recipe.stages.sources.negatives": _SHARE,
     "recipe.stages.sources.max_examples": _COUNT,
+    "recipe.stages.epochs": _COUNT,
     "recipe.cutout.rate": _PART,
     "recipe.cutout.span": _COUNT,
     "recipe.max_tokens": _COUNT,

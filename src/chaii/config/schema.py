@@ -91,6 +91,7 @@ class StageConfig:
 
     sources: list[SourceConfig] = MISSING
     shuffle: bool = True
+    epochs: int = 1  # how often the same windows are trained, each time in a new order
 
 
 @dataclass

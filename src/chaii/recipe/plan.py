@@ -58,29 +58,21 @@ def make_plan(
         cut.append(pd.concat(sources, ignore_index=True).assign(stage=np.int32(number)))
     if recipe.max_tokens is not None:
         cut = thin_stages(cut, tokens=recipe.max_tokens, seed=seed)
+    steps = {"step": effective_batch_size, "by_length": recipe.group_by_length}
     stages, planned = [], 0
     for number, (stage, windows) in enumerate(zip(recipe.stages, cut, strict=True)):
-        if stage.shuffle:
-            windows = _shuffle(
-                windows,
-                step=effective_batch_size,
-                head=-planned % effective_batch_size,
-                generator=np.random.default_rng([seed, number]),
-                by_length=recipe.group_by_length,
-            )
-        stages.append(windows)
-        planned += len(windows)
+        generator = np.random.default_rng([seed, number])
+        for _ in range(stage.epochs):
+            head = -planned % effective_batch_size
+            if stage.shuffle:
+                windows = _shuffle(windows, head=head, generator=generator, **steps)
+            stages.append(windows)
+            planned += len(windows)
     if not planned:
         raise ValueError("recipe: its sources hold no window to train on")
     plan = pd.concat(stages)
     if recipe.mixed:
-        plan = _shuffle(
-            plan,
-            step=effective_batch_size,
-            head=0,
-            generator=np.random.default_rng(seed),
-            by_length=recipe.group_by_length,
-        )
+        plan = _shuffle(plan, head=0, generator=np.random.default_rng(seed), **steps)
     corpus = pd.Categorical(plan["corpus"], categories=sorted(stores))
     return plan.assign(corpus=corpus).reset_index(drop=True)
 
