@@ -71,7 +71,7 @@ def recipe_corpora(path):
 
 
 def test_the_number_of_configuration_files_is_known():
-    assert len(YAML_FILES) == 108
+    assert len(YAML_FILES) == 106
 
 
 @pytest.mark.parametrize("path", [path for path in YAML_FILES if path not in BASES], ids=str)

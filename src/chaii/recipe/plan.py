@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -58,21 +59,21 @@ def make_plan(
         cut.append(pd.concat(sources, ignore_index=True).assign(stage=np.int32(number)))
     if recipe.max_tokens is not None:
         cut = thin_stages(cut, tokens=recipe.max_tokens, seed=seed)
-    steps = {"step": effective_batch_size, "by_length": recipe.group_by_length}
+    shuffle = partial(_shuffle, step=effective_batch_size, by_length=recipe.group_by_length)
     stages, planned = [], 0
     for number, (stage, windows) in enumerate(zip(recipe.stages, cut, strict=True)):
         generator = np.random.default_rng([seed, number])
         for _ in range(stage.epochs):
             head = -planned % effective_batch_size
             if stage.shuffle:
-                windows = _shuffle(windows, head=head, generator=generator, **steps)
+                windows = shuffle(windows, head=head, generator=generator)
             stages.append(windows)
             planned += len(windows)
     if not planned:
         raise ValueError("recipe: its sources hold no window to train on")
     plan = pd.concat(stages)
     if recipe.mixed:
-        plan = _shuffle(plan, head=0, generator=np.random.default_rng(seed), **steps)
+        plan = shuffle(plan, head=0, generator=np.random.default_rng(seed))
     corpus = pd.Categorical(plan["corpus"], categories=sorted(stores))
     return plan.assign(corpus=corpus).reset_index(drop=True)
 
