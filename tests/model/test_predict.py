@@ -31,6 +31,18 @@ def test_logits_equal_those_of_each_window_alone(kind, make_model, toy_plan, toy
     assert start.dtype == np.float16
 
 
+def test_a_model_in_training_predicts_without_dropout(make_model, toy_plan, toy_store):
+    kind = TokenizerKind.wordpiece
+    model = make_model(kind)
+    for part in model.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.5
+    first, second = (
+        predict_logits(model.train(), toy_plan[kind], toy_store[kind], batch_size=5) for _ in "ab"
+    )
+    np.testing.assert_array_equal(first.start, second.start)
+
+
 def test_long_windows_make_small_batches_on_a_cpu(make_model, toy_plan, toy_store, monkeypatch):
     model, sizes = make_model(TokenizerKind.unigram), []
     monkeypatch.setattr("chaii.model.predict._CPU_TOKENS", 200)
