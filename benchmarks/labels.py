@@ -21,20 +21,20 @@ from chaii.corpus.readers import read_corpus
 
 def count_right(examples: Dataset) -> dict[str, float]:
     """Questions with several occurrences, and the shares of them that are placed correctly."""
-    first, evidence = [], []
+    first, similar = [], []
     for row in examples:
         text, marked = row["answer_text"][0], row["answer_start"][0]
         places = find_occurrences(row["context"], text, marked)
         if len(places) > 1:
             chosen = choose_occurrence(row["question"], row["context"], text, places[0])
             first.append(places[0] == marked)
-            evidence.append(chosen == marked)
+            similar.append(chosen == marked)
     count = max(1, len(first))
     return {
         "questions": len(examples),
         "several": len(first),
         "first": sum(first) / count,
-        "evidence": sum(evidence) / count,
+        "evidence": sum(similar) / count,
     }
 
 

@@ -56,7 +56,7 @@ class PreparedFold:
     leaks: LeakCheck  # from the rows to train on into the held-out rows
 
     def make_plan(self, seed: int) -> pd.DataFrame:
-        """Lay out the recipe's windows in training order; the seed decides what is drawn."""
+        """Put the recipe's windows in training order; the seed decides what is drawn."""
         return make_plan(
             self.config.recipe,
             self.stores,

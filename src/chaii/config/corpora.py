@@ -1,4 +1,4 @@
-"""Knobs of the corpora as typed dataclasses; part of the schema in `chaii.config.schema`."""
+"""Settings of the corpora as typed dataclasses; part of the schema in `chaii.config.schema`."""
 
 from __future__ import annotations
 

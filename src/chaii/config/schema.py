@@ -1,4 +1,4 @@
-"""Every knob of the project as a typed dataclass, with its unit; Hydra enforces the types."""
+"""Every setting of the project as a typed dataclass, with its unit; Hydra enforces the types."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Precision(Enum):
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
-    int8 = "int8"  # linear layers in 8-bit whole numbers: to predict on a CPU
+    int8 = "int8"  # linear layers in 8-bit integers: to predict on a CPU
 
 
 class TokenizerKind(Enum):
@@ -47,7 +47,7 @@ class TokenizerKind(Enum):
 
 @dataclass
 class PathsConfig:
-    """Where things lie; relative paths count from the working directory."""
+    """Where files are read and written; relative paths count from the working directory."""
 
     input: str = MISSING  # corpora as published; read-only
     output: str = MISSING  # all that is made
@@ -81,7 +81,7 @@ class SourceConfig:
     doc_stride: int = MISSING  # context tokens shared by neighbouring windows
     negatives: float = 1.0  # share of the windows without the answer that is kept
     crop: bool = False  # windows at random places instead of a regular grid
-    balance: bool = False  # thin out windows whose answer lies where most answers lie
+    balance: bool = False  # thin out windows whose answer is where most answers are
     max_examples: int | None = None  # drawn at random
 
 

@@ -66,7 +66,7 @@ def best_spans(
 ) -> Spans:
     """Find the span with the largest start + end score of every row, exactly.
 
-    A row may be an example or a window. A span lies inside its row and holds 1 to `max_tokens`
+    A row may be an example or a window. A span is inside its row and holds 1 to `max_tokens`
     tokens: one number, or ``(tokens,)`` with a limit for the spans that start at each token. Among
     equals the earliest start wins, then the earliest end. Scores are finite or -inf; they are added
     in float64, which is exact for float16 logits. A row of n tokens takes O(n log max_tokens).

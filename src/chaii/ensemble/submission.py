@@ -99,7 +99,7 @@ def answer_test(
 def estimate_jobs(jobs: Sequence[Inference]) -> dict[str, float]:
     """Estimate the seconds of each member, 0 if it is cached, by name; print them.
 
-    One fold of a run stands for all: they share their backbone and their windows.
+    One fold of a run is measured for all: they share their backbone and their windows.
     """
     of_run: dict[str, float] = {}
     seconds = {}
