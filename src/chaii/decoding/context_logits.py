@@ -166,7 +166,10 @@ def merge_windows(
     values = logits.astype(np.float32)  # half precision is slow to compare
     wrong = np.flatnonzero(~(values < np.inf))
     if wrong.size:
-        raise ValueError(f"{wrong.size} logits are NaN or +inf, the first at {wrong[0]}")
+        raise ValueError(
+            f"{wrong.size} of {len(values)} logits are NaN or +inf, the first at {wrong[0]}: "
+            "the model's weights are damaged, or its training diverged"
+        )
     if merge is Merge.none:
         return values
     tokens = int(lengths.sum())

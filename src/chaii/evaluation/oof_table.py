@@ -66,7 +66,7 @@ def read_oof_table(paths: Sequence[Path]) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there is no table, or one of the paths is no file.
-        ValueError: a table lacks a column.
+        ValueError: a table is damaged, or lacks a column.
     """
     if not paths:
         raise FileNotFoundError("no out-of-fold table: no example was held out")
@@ -74,7 +74,10 @@ def read_oof_table(paths: Sequence[Path]) -> pd.DataFrame:
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there is no such out-of-fold table")
-        tables.append(pd.read_parquet(path))
+        try:
+            tables.append(pd.read_parquet(path))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: not a readable out-of-fold table: {error}") from error
         if absent := [name for name in OOF_COLUMNS if name not in tables[-1]]:
             raise ValueError(f"{path}: lacks the column {', '.join(absent)}")
     return pd.concat(tables, ignore_index=True)
