@@ -107,6 +107,15 @@ def test_an_answer_holds_no_more_words_than_allowed():
     assert answers.prediction.tolist() == [text, "दो तीन चार"]
 
 
+@pytest.mark.parametrize(("max_tokens", "answer"), [(1, "दो"), (3, "दो तीन चार"), (None, "दो तीन")])
+def test_an_answer_holds_no_more_tokens_than_set_or_trained(max_tokens, answer):
+    text = "एक दो तीन चार"
+    logits = logits_of([text], [word_offsets(text)], [[0, 9, 0, 0]], max_tokens=2)
+    logits = replace(logits, end=np.array([0, 0, 1, 2], np.float32))
+    answers = decode_answers(logits, decoding=DecodeConfig(max_tokens=max_tokens))
+    assert answers.prediction.tolist() == [answer]
+
+
 def test_pieces_of_one_word_count_as_one():
     pieces = [[0, 2], [2, 4], [5, 6]]
     logits = logits_of(["abcd e"], [pieces], [[1, 1, 0]], max_tokens=9)

@@ -98,7 +98,7 @@ def describe_method(method: MethodConfig) -> str:
     name = str(method.group) if method.kind is MethodKind.single else method.kind.value
     decode = method.decode
     words = [name, decode.score.value]
-    words += ["merged by mean"] if decode.merge is Merge.mean else []
+    words += {Merge.mean: ["merged by mean"], Merge.none: ["not merged"]}.get(decode.merge, [])
     words += [f"at most {decode.max_words} words"] if decode.max_words else []
     if method.kind is MethodKind.vote:
         words += ["by text"] if method.vote_by is VoteBy.text else []
@@ -228,8 +228,11 @@ class _Search:
             yield replace(method, decode=replace(method.decode, max_words=most))
 
     def vary_merge(self, method: MethodConfig) -> Iterator[MethodConfig]:
-        """The method with windows merged in the other way."""
-        for merge in Merge:
+        """The method with windows merged in the other way.
+
+        ``none`` is not tried: it cannot average members with windows of other lengths.
+        """
+        for merge in (Merge.max, Merge.mean):
             if merge is not method.decode.merge:
                 yield replace(method, decode=replace(method.decode, merge=merge))
 
