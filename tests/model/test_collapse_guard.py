@@ -1,11 +1,14 @@
 """The collapse guard: what counts as a collapse, and how training goes on."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from transformers import TrainerControl
 
-from chaii.model.collapse_guard import CollapseError, find_collapse
+from chaii.model.collapse_guard import CollapseError, CollapseGuard, find_collapse
 
 
 def log_of(losses, **extra):
@@ -47,6 +50,38 @@ def test_a_gradient_that_is_not_finite_is_a_collapse():
     assert find_collapse(lines).onset == 200
 
 
+OVERFLOW = {"step": 210, "loss": 1.0, "grad_norm": math.inf}
+
+
+def test_an_overflow_in_fp16_is_no_collapse_unless_it_stays():
+    calm = log_of(LEARNING[:20])
+    after = [line | {"step": line["step"] + 210} for line in calm]
+    assert find_collapse([*calm, OVERFLOW], overflows=4) is None
+    assert find_collapse([*calm, OVERFLOW, *after], overflows=4) is None
+    broken = [OVERFLOW | {"step": 210 + i} for i in range(5)]
+    assert find_collapse([*calm, *broken], overflows=4).onset == 200
+
+
+@pytest.mark.parametrize(("fp16", "stops"), [(True, False), (False, True)])
+def test_the_guard_bears_an_overflow_in_fp16_alone(fp16, stops):
+    guard, control = CollapseGuard(), TrainerControl()
+    state = SimpleNamespace(log_history=[*log_of(LEARNING[:20]), OVERFLOW])
+    guard.on_log(SimpleNamespace(fp16=fp16), state, control)
+    assert control.should_training_stop == stops
+
+
+def test_broken_weights_are_neither_scored_nor_saved():
+    model = torch.nn.Linear(2, 2)
+    model.weight.data[0, 0] = math.nan
+    guard = CollapseGuard()
+    control = TrainerControl(should_save=True, should_evaluate=True)
+    guard.on_step_end(None, SimpleNamespace(global_step=8), control, model=model)
+    assert control.should_training_stop
+    assert not control.should_save
+    assert not control.should_evaluate
+    assert (guard.collapse.step, guard.collapse.onset) == (8, 7)
+
+
 def test_lines_without_a_loss_do_not_count():
     lines = [*log_of(LEARNING[:20]), {"step": 200, "eval_jaccard": 0.5}]
     assert find_collapse(lines) is None
@@ -73,6 +108,14 @@ OPTIONS = ("trainer.logging_steps=1", "trainer.num_evaluations=4")
 def test_a_collapse_stops_the_run_and_keeps_the_last_good_checkpoint(train_demo, tmp_path):
     with pytest.raises(CollapseError, match=r"set trainer\.restarts=1"):
         train_demo(tmp_path, *OPTIONS)
+    checkpoints = [path.name for path in tmp_path.rglob("checkpoint-*")]
+    assert sorted(checkpoints) == ["checkpoint-2", "checkpoint-4"]
+
+
+@pytest.mark.usefixtures("collapse_once")
+def test_a_collapse_that_no_log_shows_is_met_before_it_is_scored(train_demo, tmp_path):
+    with pytest.raises(CollapseError, match="step 6: a weight is not finite"):
+        train_demo(tmp_path, "trainer.logging_steps=100", "trainer.num_evaluations=4")
     checkpoints = [path.name for path in tmp_path.rglob("checkpoint-*")]
     assert sorted(checkpoints) == ["checkpoint-2", "checkpoint-4"]
 

@@ -1,5 +1,7 @@
 """Training: the plan's order, one schedule, and nothing that depends on how the work is cut."""
 
+import json
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +13,7 @@ from transformers import RemBertModel, TrainerCallback
 from chaii.config.schema import CutoutConfig, Precision, TokenizerKind, TrainerConfig
 from chaii.model.collate import PlanDataset
 from chaii.model.predict import predict_logits
-from chaii.model.trainer import PlanTrainer, train_model
+from chaii.model.trainer import PlanTrainer, summarise_log, train_model
 from chaii.recipe.token_store import open_store
 from chaii.recipe.windows import finished_input, slide
 
@@ -178,3 +180,20 @@ def test_activations_can_be_computed_twice(train):
 def test_training_can_be_stopped_early(train):
     _, history = train(max_steps=2)
     assert len(losses(history)) == 2
+
+
+def test_a_rate_is_lowered_where_the_score_stays(train):
+    scores = iter([0.5, 0.9, *[0.1] * 7])
+    options = {"lr_scheduler_type": "reduce_lr_on_plateau", "num_evaluations": 40}
+    _, history = train(score=lambda _: {"jaccard": next(scores)}, **options)
+    rates = [entry["learning_rate"] for entry in history if "learning_rate" in entry]
+    assert rates[0] == rates[2] == 1e-3
+    assert rates[-1] < 0.2 * rates[0]
+
+
+def test_a_log_holds_no_number_that_json_lacks():
+    log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": math.nan, "grad_norm": math.inf}]
+    lines = summarise_log([*log, {"step": 3, "loss": 4.0}])
+    assert lines[1] == {"grad_norm": None, "loss": None, "step": 2}
+    json.dumps(lines, allow_nan=False)
+    assert lines[-1]["train_loss"] == pytest.approx((2.0 * 1 + 4.0 * 2) / 3)

@@ -17,6 +17,9 @@ _WAY_BACK = 0.9  # share of the way back to an untrained model's loss
 _FIRST = 3  # first logged losses, whose median is an untrained model's
 
 
+NOT_FINITE = "a weight is not finite"
+
+
 class CollapseError(ArithmeticError):
     """A training collapsed; names the step, the reason, and how to go on."""
 
@@ -32,25 +35,45 @@ class CollapseError(ArithmeticError):
 
 
 class CollapseGuard(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
-    """Stops the trainer where `find_collapse` finds a collapse in its log."""
+    """Stops the trainer where `find_collapse` finds a collapse or a weight is not finite."""
 
     def __init__(self) -> None:
         self.collapse: CollapseError | None = None
 
-    def on_log(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Examine the whole log: checkpoints keep it, so a resumed run keeps its range."""
-        self.collapse = self.collapse or find_collapse(state.log_history)
+        overflows = _PATIENCE - 1 if args.fp16 else 0
+        self._stop(find_collapse(state.log_history, overflows=overflows), control)
+
+    def on_step_end(
+        self, _args: Any, state: Any, control: Any, model: Any = None, **_: Any
+    ) -> None:
+        """Make sure that the weights are finite before they are scored or saved."""
+        if (control.should_save or control.should_evaluate) and not is_finite(model):
+            step = int(state.global_step)
+            self._stop(CollapseError(step=step, onset=step - 1, reason=NOT_FINITE), control)
+
+    def _stop(self, collapse: CollapseError | None, control: Any) -> None:
+        self.collapse = self.collapse or collapse
         if self.collapse:
             control.should_training_stop = True
             control.should_save = control.should_evaluate = False
 
 
-def find_collapse(history: Sequence[Mapping[str, float]]) -> CollapseError | None:
+def is_finite(model: Any) -> bool:
+    """Whether all weights of a model are finite numbers."""
+    return all(bool(weight.isfinite().all()) for weight in model.parameters())
+
+
+def find_collapse(
+    history: Sequence[Mapping[str, float]], *, overflows: int = 0
+) -> CollapseError | None:
     """Tell whether a training log ends in a collapse.
 
-    It does where a loss or a gradient norm is not finite, or where the last `_PATIENCE` losses are
-    all more than `_WIDTH` standard deviations above the mean of those before, and nearly as high as
-    at the beginning: a harder stage of a recipe raises the loss too, but less.
+    It does where more than `overflows` losses or gradient norms in a row are not finite (in fp16 a
+    step that overflows is skipped, so that one alone does no harm). It does also where the last
+    `_PATIENCE` losses are all more than `_WIDTH` standard deviations above the mean of those
+    before, and nearly as high as at the beginning: a harder stage raises the loss too, but less.
 
     >>> calm = [{"step": step, "loss": 5.0 / step} for step in range(1, 30)]
     >>> find_collapse(calm) is None
@@ -59,11 +82,11 @@ def find_collapse(history: Sequence[Mapping[str, float]]) -> CollapseError | Non
     29
     """
     lines = [line for line in history if "loss" in line]
-    values = [line["loss"] + line.get("grad_norm", 0.0) for line in lines]
-    broken = [i for i, value in enumerate(values) if not math.isfinite(value)]
-    if broken:
-        return _describe(lines, broken[0], "loss or gradient is not finite")
-    losses = np.array([line["loss"] for line in lines])
+    sound = [math.isfinite(line["loss"] + line.get("grad_norm", 0.0)) for line in lines]
+    last_sound = max((i for i, is_sound in enumerate(sound) if is_sound), default=-1)
+    if len(lines) - 1 - last_sound > overflows:
+        return _describe(lines, last_sound + 1, "loss or gradient is not finite")
+    losses = np.array([line["loss"] for line in lines if math.isfinite(line["loss"])])
     calm, last = losses[:-_PATIENCE], losses[-_PATIENCE:]
     if len(calm) < _MINIMUM:
         return None
@@ -72,7 +95,9 @@ def find_collapse(history: Sequence[Mapping[str, float]]) -> CollapseError | Non
     limit = recent.mean() + max(_WIDTH * recent.std(), _WAY_BACK * (untrained - recent.mean()))
     if last.min() <= limit:
         return None
-    return _describe(lines, len(calm), f"{_PATIENCE} losses in a row above {limit:.3g}")
+    return _describe(
+        lines, len(lines) - _PATIENCE, f"{_PATIENCE} losses in a row above {limit:.3g}"
+    )
 
 
 def _describe(lines: Sequence[Mapping[str, float]], bad: int, reason: str) -> CollapseError:
@@ -91,6 +116,10 @@ class RateScale(TrainerCallback):  # type: ignore[misc]  # transformers is untyp
     ) -> None:
         """Set the peak rate from the configured one, whatever was resumed."""
         peak = args.learning_rate * self._factor
+        if not hasattr(lr_scheduler, "lr_lambdas"):  # reduce_lr_on_plateau keeps no peak
+            for group in lr_scheduler.optimizer.param_groups:
+                group["lr"] = min(group["lr"], peak)
+            return
         lr_scheduler.base_lrs = [peak for _ in lr_scheduler.base_lrs]
         for group, scale in zip(
             lr_scheduler.optimizer.param_groups, lr_scheduler.lr_lambdas, strict=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -29,7 +30,13 @@ from chaii.model.checkpoints import (
     read_step,
     seal_checkpoint,
 )
-from chaii.model.collapse_guard import CollapseError, CollapseGuard, RateScale
+from chaii.model.collapse_guard import (
+    NOT_FINITE,
+    CollapseError,
+    CollapseGuard,
+    RateScale,
+    is_finite,
+)
 from chaii.model.collate import Batch, PlanDataset, collate, takes_type_ids
 from chaii.model.loss import span_loss
 from chaii.model.predict import choose_precision, padding_step
@@ -98,21 +105,25 @@ def train_model(
         raise guard.collapse
     if stop.requested and loop.state.global_step < loop.state.max_steps:
         raise Terminated
-    if not all(weight.isfinite().all() for weight in model.parameters()):
-        raise CollapseError(step=loop.state.global_step, onset=0, reason="a weight is not finite")
+    if not is_finite(model):
+        raise CollapseError(step=loop.state.global_step, onset=0, reason=NOT_FINITE)
     return summarise_log(loop.state.log_history)
 
 
 def summarise_log(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The log, ending in the mean loss of all steps; without speeds, which a resumed run lacks.
 
+    Numbers that are not finite become None, for JSON has none of them.
+
     >>> summarise_log([{"step": 2, "loss": 3.0}, {"step": 3, "loss": 1.5}])[-1]
     {'step': 3, 'train_loss': 2.5}
     """
     lines = [dict(sorted(line.items())) for line in history if "train_runtime" not in line]
-    logged = [(line["step"], line["loss"]) for line in lines if "loss" in line]
-    steps = np.array([step for step, _ in logged])
-    losses = np.array([loss for _, loss in logged])
+    lines = [{key: v if math.isfinite(v) else None for key, v in line.items()} for line in lines]
+    logged = [(line["step"], line["loss"]) for line in lines if line.get("loss") is not None]
+    if not logged:
+        return lines
+    steps, losses = map(np.array, zip(*logged, strict=True))
     mean = float(np.average(losses, weights=np.diff(steps, prepend=0)))
     return [*lines, {"step": int(steps[-1]), "train_loss": mean}]
 
@@ -216,6 +227,9 @@ def training_arguments(
             "metric_for_best_model": "jaccard",
             "greater_is_better": True,
         }
+        if trainer.lr_scheduler_type == "reduce_lr_on_plateau":
+            # its own patience of 10 evaluations is longer than a training
+            scoring["lr_scheduler_kwargs"] = {"mode": "max", "patience": 1}
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
