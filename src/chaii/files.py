@@ -1,12 +1,15 @@
-"""Files and folders that are written whole or not at all."""
+"""Files and folders that are written whole or not at all, and folders that can be checked."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_SEAL = "digest.txt"
 
 
 @contextmanager
@@ -36,3 +39,24 @@ def write_whole(path: Path) -> Iterator[Path]:
         building.replace(path)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+def seal_folder(folder: Path) -> None:
+    """Note the digest of all files of a folder inside it, for `is_intact`."""
+    (folder / _SEAL).write_text(_digest(folder), encoding="utf-8")
+
+
+def is_intact(folder: Path) -> bool:
+    """Whether a folder holds exactly the files, byte by byte, that it held when it was sealed."""
+    seal = folder / _SEAL
+    return seal.is_file() and seal.read_bytes() == _digest(folder).encode()
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if path != folder / _SEAL:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "blake2b").digest()
+            digest.update(path.relative_to(folder).as_posix().encode() + content)
+    return digest.hexdigest()

@@ -1,12 +1,14 @@
 """Backbones: from a folder or from scratch, the same each time."""
 
+import multiprocessing
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from chaii.config.schema import BackboneConfig, TokenizerKind
-from chaii.model.backbone import load_model, load_tokenizer, train_tokenizer
+from chaii.model.backbone import load_model, load_tokenizer, position_limit, train_tokenizer
 from chaii.recipe.pair_template import fingerprint_tokenizer
 from chaii.recipe.token_store import open_store
 
@@ -35,6 +37,62 @@ def test_a_trained_tokenizer_is_kept_and_found_again(kind, tiny_backbone, tmp_pa
     second = load_tokenizer(backbone, texts=TEXTS, folder=tmp_path)
     assert fingerprint_tokenizer(first) == fingerprint_tokenizer(second)
     assert first.model_input_names == second.model_input_names
+
+
+DAMAGES = {
+    "gone": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-8]),
+    "another": lambda path: path.write_bytes(path.read_bytes().replace(b"[SEP]", b"[PAD]")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_damaged_tokenizer_is_trained_again(name, damage, tiny_backbone, tmp_path, capsys):
+    backbone = tiny_backbone(TokenizerKind.wordpiece)
+    first = load_tokenizer(backbone, texts=TEXTS, folder=tmp_path)
+    damage(next(tmp_path.rglob(name)))
+    second = load_tokenizer(backbone, texts=TEXTS, folder=tmp_path)
+    assert "damaged; the tokenizer is trained again" in capsys.readouterr().out
+    assert fingerprint_tokenizer(first) == fingerprint_tokenizer(second)
+    assert first.special_tokens_map == second.special_tokens_map
+
+
+def start_fold(backbone, folder, examples, results):
+    tokenizer = load_tokenizer(backbone, texts=TEXTS, folder=folder)
+    results.put(len(open_store(examples, tokenizer, folder).input_ids))
+
+
+@pytest.mark.parametrize("attempt", range(20))
+def test_two_folds_that_start_at_once_both_get_their_tokens(
+    attempt, tiny_backbone, make_examples, tmp_path
+):
+    backbone = tiny_backbone(list(TokenizerKind)[attempt % 3])
+    examples = make_examples([("क्या?", text, text[:4], 0) for text in TEXTS])
+    fork = multiprocessing.get_context("fork")
+    results = fork.Queue()
+    arguments = (backbone, tmp_path, examples, results)
+    folds = [fork.Process(target=start_fold, args=arguments) for _ in range(2)]
+    for fold in folds:
+        fold.start()
+    for fold in folds:
+        fold.join()
+    assert [fold.exitcode for fold in folds] == [0, 0]
+    assert results.get() == results.get() > 0
+
+
+@pytest.mark.parametrize("kind", list(TokenizerKind))
+def test_a_trained_tokenizer_reads_its_tokens_back_and_knows_its_limit(
+    kind, tiny_backbone, tmp_path
+):
+    backbone = tiny_backbone(kind)
+    load_tokenizer(backbone, texts=TEXTS, folder=tmp_path).save_pretrained(tmp_path / "saved")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert tokenizer.model_max_length == position_limit(backbone) <= 200
+    for text in ("गंगा नदी की लंबाई", "The river runs on"):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert tokenizer.decode(ids) == text
 
 
 @pytest.mark.parametrize("kind", list(TokenizerKind))

@@ -108,6 +108,8 @@ DAMAGES = {
     "empty": lambda path: path.write_bytes(b""),
     "cut short": lambda path: path.write_bytes(path.read_bytes()[:-8]),
     "too long": lambda path: path.write_bytes(path.read_bytes() + bytes(8)),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "one byte": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x07"),
 }
 
 
@@ -125,6 +127,18 @@ def test_a_damaged_store_is_made_again_and_said_so(
     assert "damaged; its texts are tokenised again" in capsys.readouterr().out
     for field, array in before.items():
         np.testing.assert_array_equal(getattr(after, field), array)
+
+
+def test_every_byte_of_a_large_store_is_compared_on_demand(
+    tokenizers, make_examples, tmp_path, monkeypatch
+):
+    examples = make_examples([("क्या?", f"गंगा नदी {i} है।", "नदी", 5) for i in range(5)])
+    monkeypatch.setattr("chaii.recipe.token_store._SMALL", 0)
+    whole = np.array(open_store(examples, tokenizers["unigram"], tmp_path).input_ids)
+    DAMAGES["zeros"](next(tmp_path.rglob("input_ids.bin")))
+    assert not open_store(examples, tokenizers["unigram"], tmp_path).input_ids.any()
+    store = open_store(examples, tokenizers["unigram"], tmp_path, verify=True)
+    np.testing.assert_array_equal(store.input_ids, whole)
 
 
 def test_truncation_does_not_change_the_fingerprint(tokenizers):

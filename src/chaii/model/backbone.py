@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoConfig,
@@ -23,7 +32,7 @@ from transformers import (
 )
 
 from chaii.config.schema import BackboneConfig, ScratchConfig, TokenizerKind
-from chaii.files import write_whole
+from chaii.files import is_intact, seal_folder, write_whole
 
 _BERT_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 _XLMR_TOKENS = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
@@ -54,14 +63,17 @@ def load_tokenizer(backbone: BackboneConfig, *, texts: Sequence[str], folder: Pa
     if backbone.scratch is None:
         return _from_pretrained(AutoTokenizer, backbone)
     scratch = backbone.scratch
-    made_of = json.dumps([scratch.tokenizer.value, scratch.vocab_size, *texts], ensure_ascii=False)
+    made_of = json.dumps([2, scratch.tokenizer.value, scratch.vocab_size, *texts])  # 2: of decoders
     home = folder / hashlib.blake2b(made_of.encode(), digest_size=10).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{home}.lock"):  # folds that start side by side train it once
-        if not home.exists():
+        if not is_intact(home):
+            if home.exists():
+                print(f"{home}: damaged; the tokenizer is trained again")
             with write_whole(home) as building:
                 train_tokenizer(scratch, texts).save_pretrained(building)
-    return AutoTokenizer.from_pretrained(home)
+                seal_folder(building)
+    return AutoTokenizer.from_pretrained(home, model_max_length=position_limit(backbone))
 
 
 def position_limit(backbone: BackboneConfig) -> int | None:
@@ -138,6 +150,7 @@ def train_tokenizer(scratch: ScratchConfig, texts: Sequence[str]) -> PreTrainedT
         model = models.Unigram(scores, unk_id=list(special).index("unk"))
     tokenizer = _untrained(model, kind)
     tokenizer.add_special_tokens([token for name, token in special.items() if name != "mask"])
+    tokenizer.decoder = decoders.WordPiece() if words else decoders.Metaspace()
     single, pair = _TEMPLATES[kind]
     tokenizer.post_processor = TemplateProcessing(
         single=single,

@@ -21,7 +21,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from chaii.files import write_whole
+from chaii.files import is_intact, seal_folder, write_whole
 from chaii.recipe.pair_template import (
     PairTemplate,
     fingerprint_tokenizer,
@@ -33,6 +33,7 @@ from chaii.recipe.span_labels import AnswerTable, IntArray, locate_answers
 _COLUMNS = ("question", "context")  # in the order of their texts' numbers
 _BATCH_ROWS = 256  # rows read from disk at a time
 _BATCH_CHARACTERS = 2_000_000  # text handed to the tokenizer at a time: bounds its memory
+_SMALL = 2**26  # bytes of token ids that are digested in a moment
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,12 @@ class TokenStore:
 
 
 def open_store(
-    examples: Dataset, tokenizer: Any, folder: Path, *, every_answer: bool = False
+    examples: Dataset,
+    tokenizer: Any,
+    folder: Path,
+    *,
+    every_answer: bool = False,
+    verify: bool = False,
 ) -> TokenStore:
     """Open the token store of `examples` under `folder`; tokenise them first if it is not there.
 
@@ -84,15 +90,18 @@ def open_store(
     never used for others. Questions lose their leading whitespace before they are tokenised. The
     first answer of each example counts as a positive, with `every_answer` all that it lists.
 
+    A store whose files are missing or have other sizes is made anew, and so is a small one with any
+    other byte; `verify` compares every byte of a large one too.
+
     Raises:
         OSError: the files cannot be written whole.
     """
     number, is_first, fingerprint = _number_texts(examples)
     home = folder / fingerprint_tokenizer(tokenizer) / fingerprint
     home.parent.mkdir(parents=True, exist_ok=True)
-    if not _is_whole(home):
+    if not _is_whole(home, verify=verify):
         with FileLock(f"{home}.lock"):
-            if not _is_whole(home):  # another process may have been first
+            if not _is_whole(home, verify=verify):  # another process may have been first
                 if home.exists():
                     print(f"{home}: damaged; its texts are tokenised again")
                 texts = _distinct_texts(examples, is_first)
@@ -171,8 +180,9 @@ def _write_store(home: Path, texts: Iterator[str], tokenizer: Any) -> None:
                     offsets_file.write(np.asarray(encoding.offsets, np.int32).tobytes())
                     counts.append(len(encoding.ids))
         (building / "text_start.bin").write_bytes(np.cumsum(counts, dtype=np.int64).tobytes())
-        if not _is_whole(building):
+        if not _fits(building):
             raise OSError(f"{home}: not all tokens reached the disk")
+        seal_folder(building)
 
 
 def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
@@ -188,14 +198,21 @@ def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _is_whole(home: Path) -> bool:
+def _is_whole(home: Path, *, verify: bool) -> bool:
+    """Whether a store is there and undamaged, as far as `verify` and its size ask for."""
+    if not _fits(home):
+        return False
+    return is_intact(home) if verify or (home / "input_ids.bin").stat().st_size < _SMALL else True
+
+
+def _fits(home: Path) -> bool:
     """Whether the three files of a store are there and their sizes fit each other."""
     paths = [home / f"{name}.bin" for name in ("text_start", "input_ids", "offsets")]
     if not all(path.is_file() for path in paths):
         return False
     text_start = _map(paths[0], np.int64)
     ids, offsets = (path.stat().st_size for path in paths[1:])
-    return len(text_start) > 0 and 2 * ids == offsets == 8 * text_start[-1]
+    return len(text_start) > 0 and bool(2 * ids == offsets == 8 * text_start[-1])
 
 
 def _map(path: Path, dtype: type[np.integer[Any]]) -> IntArray:
