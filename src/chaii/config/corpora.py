@@ -9,17 +9,17 @@ from omegaconf import MISSING
 
 
 class CorpusFormat(Enum):
-    """File formats a reader exists for."""
+    """File formats that there is a reader for."""
 
     chaii_csv = "chaii_csv"
     squad_json = "squad_json"  # SQuAD, XQuAD, MLQA, TyDi QA gold passage
-    tydi_primary = "tydi_primary"  # TyDi QA primary task: whole documents, a JSON line each
-    natural_questions = "natural_questions"  # the simplified files, a JSON line each
-    hub = "hub"  # a data set of the Hugging Face Hub, or a folder in such a form
+    tydi_primary = "tydi_primary"  # TyDi QA primary task: one JSON line per document
+    natural_questions = "natural_questions"  # the simplified files, one JSON line per row
+    hub = "hub"  # a data set of the Hugging Face Hub, or a folder of the same form
 
 
 class HubLayout(Enum):
-    """Forms of the columns of a Hub data set."""
+    """Layouts of the columns of a Hub data set."""
 
     squad = "squad"  # id, title, context, question, answers{text, answer_start}
     tydi_primary = "tydi_primary"  # as google-research-datasets/tydiqa, primary_task
@@ -31,10 +31,10 @@ OnError = Enum("OnError", {"raise": "raise", "skip": "skip"})
 
 
 class Unanswerable(Enum):
-    """What becomes of a question that its context does not answer."""
+    """How a question is treated that its context does not answer."""
 
-    keep = "keep"  # an example without answers
-    drop = "drop"  # counted in the report
+    keep = "keep"  # as an example without answers
+    drop = "drop"  # and count it in the report
 
 
 class Labels(Enum):
@@ -59,35 +59,33 @@ class Join(Enum):
 
 @dataclass
 class HubConfig:
-    """Which part of a Hub data set is read, and how its columns are named."""
+    """Which part of a Hub data set is read, and the names of its columns."""
 
-    subset: str | None = None  # what the Hub calls a configuration, such as xquad.hi
+    subset: str | None = None  # the Hub's configuration, such as xquad.hi
     folder: str | None = None  # inside the data set, where a subset cannot be named
     split: str = "train"  # several: train+validation
     revision: str | None = None  # commit, tag or branch; None: the newest
     layout: HubLayout = HubLayout.squad
-    columns: dict[str, str] = field(default_factory=dict)  # our name: theirs, where they differ
+    columns: dict[str, str] = field(default_factory=dict)  # our name of a column: theirs
 
 
 @dataclass
 class CorpusConfig:
-    """One corpus: where it is, how to read it, and what a reader should know of it."""
+    """One corpus: its files, how they are read, and where they come from."""
 
     format: CorpusFormat = MISSING
-    path: str = MISSING  # file, or glob pattern of several; format hub: name there, or a folder
-    language: str | None = None  # None: the file itself tells, row by row
-    max_examples: int | None = (
-        None  # read at most this many of the rows chosen by the settings below
-    )
-    languages: list[str] = field(default_factory=list)  # rows of others are left out; empty: all
+    path: str = MISSING  # file, or glob pattern; with format hub a name there, or a folder
+    language: str | None = None  # None: the file names it in each row
+    max_examples: int | None = None  # of the rows that the settings below choose, the first ones
+    languages: list[str] = field(default_factory=list)  # those to read; empty: all
     unanswerable: Unanswerable = Unanswerable.keep
-    on_error: OnError = OnError["raise"]  # skip: faulty rows are counted; JSON lines and Hub only
-    hub: HubConfig | None = None  # set where format is hub, and nowhere else
-    keep_ids: str | None = None  # file of the ids to read, as scripts/filter_questions.py writes it
+    on_error: OnError = OnError["raise"]  # skip counts faulty rows; only JSON lines and Hub
+    hub: HubConfig | None = None  # only with format hub, and always there
+    keep_ids: str | None = None  # file of ids to read, from scripts/filter_questions.py
     join: Join = Join.paragraph
-    first_match: bool = False  # move given answers to their first textual match, as chaii's are
+    first_match: bool = False  # answers are moved to their first textual match, as in chaii
     labels: Labels = Labels.first
-    labels_file: str | None = None  # places as scripts/relabel.py writes them; wins over labels
+    labels_file: str | None = None  # from scripts/relabel.py; takes the place of labels
     description: str = ""  # what the corpus is
     homepage: str = ""  # where the corpus is published
     licence: str = ""

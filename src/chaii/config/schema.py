@@ -1,4 +1,4 @@
-"""Every setting of the project as a typed dataclass, with its unit; Hydra enforces the types."""
+"""The settings of ``scripts/train.py`` as typed dataclasses; Hydra enforces the types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chaii.config.corpora import CorpusConfig
 
 
 class FoldScheme(Enum):
-    """How validated rows are dealt into folds."""
+    """How the rows of the validation corpora are assigned to folds."""
 
     auto = "auto"  # grouped if a validation corpus repeats contexts and is split, else stratified
     stratified = "stratified"  # by language, as the winner did
@@ -20,11 +20,11 @@ class FoldScheme(Enum):
 
 
 class OnLeak(Enum):
-    """What is done about texts to train on that are also, or nearly, held-out ones."""
+    """What is done about texts to train on that are equal or alike to held-out ones."""
 
-    report = "report"  # print them
-    drop = "drop"  # and do not train on rows whose context, or question and answer, leaks
-    fail = "fail"  # stop where `drop` would drop
+    report = "report"  # they are counted and written to the run folder
+    drop = "drop"  # rows whose context, or question with answer, leaks are left out as well
+    fail = "fail"  # the run stops where `drop` would leave rows out
 
 
 class Precision(Enum):
@@ -34,11 +34,11 @@ class Precision(Enum):
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
-    int8 = "int8"  # linear layers in 8-bit integers: to predict on a CPU
+    int8 = "int8"  # 8-bit integers in the linear layers; only to predict on a CPU
 
 
 class TokenizerKind(Enum):
-    """Tokenizer families that can be trained on the spot for a from-scratch backbone."""
+    """Tokenizer families that can be trained for a backbone without pre-trained weights."""
 
     wordpiece = "wordpiece"  # as MuRIL: cased word pieces, no accent stripping
     unigram = "unigram"  # as XLM-R: unigram pieces, <s> question </s></s> context </s>
@@ -47,13 +47,13 @@ class TokenizerKind(Enum):
 
 @dataclass
 class PathsConfig:
-    """Where files are read and written; relative paths count from the working directory."""
+    """Folders; relative paths start at the working directory."""
 
     input: str = MISSING  # corpora as published; read-only
-    output: str = MISSING  # all that is made
+    output: str = MISSING  # everything that is written
     competition: str = MISSING  # the competition's own files
     demo: str = MISSING  # generated corpora of the embedded demo
-    tokens: str = MISSING  # token stores and tokenizers trained on the spot
+    tokens: str = MISSING  # token stores, corpus tables and trained tokenizers
     runs: str = MISSING  # run folders
     predictions: str = MISSING  # cached logits of test files
     submissions: str = MISSING
@@ -63,9 +63,7 @@ class PathsConfig:
 class FoldsConfig:
     """How held-out rows are chosen."""
 
-    validation_corpora: list[str] = (
-        MISSING  # corpora whose rows are held out; all others only train
-    )
+    validation_corpora: list[str] = MISSING  # their rows are held out; others are only trained on
     num_folds: int = 3  # 1 holds out every row of the validation corpora
     scheme: FoldScheme = FoldScheme.auto
     seed: int = 2021
@@ -80,14 +78,14 @@ class SourceConfig:
     max_length: int = MISSING  # tokens of a finished input
     doc_stride: int = MISSING  # context tokens shared by neighbouring windows
     negatives: float = 1.0  # share of the windows without the answer that is kept
-    crop: bool = False  # windows at random places instead of a regular grid
-    balance: bool = False  # thin out windows whose answer is where most answers are
-    max_examples: int | None = None  # drawn at random
+    crop: bool = False  # windows begin at random places instead of on a regular grid
+    balance: bool = False  # drop windows whose answer is at the most frequent places of a window
+    max_examples: int | None = None  # a random subset of the rows
 
 
 @dataclass
 class StageConfig:
-    """Ingredients that are trained together."""
+    """Sources whose windows are trained on together."""
 
     sources: list[SourceConfig] = MISSING
     shuffle: bool = True
@@ -105,7 +103,7 @@ class CutoutConfig:
 
 @dataclass
 class RecipeConfig:
-    """Stages in the order they are trained in, and how windows are cut to predict."""
+    """Stages in the order of training, and the windows for prediction."""
 
     stages: list[StageConfig] = MISSING
     mixed: bool = False  # all stages' windows in one random order: the baseline to beat
@@ -119,7 +117,7 @@ class RecipeConfig:
 
 @dataclass
 class ScratchConfig:
-    """A backbone built from its configuration, with a tokenizer trained on the run's corpora."""
+    """A backbone with random weights and a tokenizer that is trained on the run's corpora."""
 
     architecture: str = MISSING  # model type of transformers: bert, xlm-roberta, rembert
     tokenizer: TokenizerKind = MISSING
@@ -128,25 +126,25 @@ class ScratchConfig:
 
 @dataclass
 class BackboneConfig:
-    """A pre-trained encoder and how it likes to be fine-tuned.
+    """An encoder and the settings that suit its fine-tuning.
 
     Exactly one of `pretrained` and `scratch` is set.
     """
 
     name: str = MISSING  # runs of one name share a tokenizer, and their logits are averaged
-    pretrained: str | None = None  # hub name, or a folder
-    revision: str | None = None  # of the hub repository
+    pretrained: str | None = None  # name on the Hub, or a folder
+    revision: str | None = None  # commit, tag or branch on the Hub
     scratch: ScratchConfig | None = None
     config: dict[str, Any] = field(default_factory=dict)  # fields of the model's configuration
     learning_rate: float = MISSING  # peak
     warmup_ratio: float = 0.1  # share of the optimiser steps
-    encoder_millions: float | None = None  # parameters without embeddings: to estimate hours
-    effective_batch_size: int = 16  # windows an optimiser step learns from, over all its batches
+    encoder_millions: float | None = None  # parameters without embeddings, to estimate hours
+    effective_batch_size: int = 16  # windows per optimiser step, over all its batches
 
 
 @dataclass
 class TrainerConfig:
-    """How a plan is worked through."""
+    """How the model is trained on a plan, and how it predicts."""
 
     per_device_train_batch_size: int = 8  # windows
     predict_batch_size: int = 32  # windows
@@ -157,27 +155,27 @@ class TrainerConfig:
     # How often held-out rows are scored and a checkpoint is written; the best one is kept. With 0
     # neither is done until the end, and the last weights are kept.
     num_evaluations: int = 4
-    num_workers: int = 0  # processes that assemble batches
+    num_workers: int = 0  # processes that build batches
     num_threads: int | None = None  # CPU threads of torch; None: all cores
     max_answer_tokens: int = 30
-    gradient_checkpointing: bool = False  # compute activations twice, to keep fewer of them
-    restarts: int = 0  # how often a collapsed training goes on, at half the rate and the next seed
+    gradient_checkpointing: bool = False  # activations are computed twice, to store fewer
+    restarts: int = 0  # after a collapse, each at half the rate and with the next seed
     logging_steps: int = 50  # optimiser steps
-    max_steps: int | None = None  # stop early, for debugging
+    max_steps: int | None = None  # stops earlier than the plan; for tests
 
 
 @dataclass
 class TrainConfig:
-    """All of ``scripts/train.py``."""
+    """All settings of ``scripts/train.py``."""
 
-    name: str = MISSING  # of the run, hence of its folder
+    name: str = MISSING  # of the run and its folder
     fold: str = "0"  # a number, or "all" to train on everything
     seed: int = 2021
-    overwrite: bool = False  # whether a finished run is trained again
+    overwrite: bool = False  # train anew where there is a run of this name
     paths: PathsConfig = MISSING
     backbone: BackboneConfig = MISSING
     recipe: RecipeConfig = MISSING
     corpora: dict[str, CorpusConfig] = field(default_factory=dict)
-    max_examples: int | None = None  # of each corpus: for a quick run
+    max_examples: int | None = None  # of each corpus, for a quick run
     folds: FoldsConfig = MISSING
     trainer: TrainerConfig = MISSING

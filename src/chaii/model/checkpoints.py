@@ -74,11 +74,12 @@ class SafeStop(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         if self._handler is not None:
             signal.signal(signal.SIGTERM, self._handler)
 
-    def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
-        """Stop where it was asked for; log before every checkpoint."""
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Stop where it was asked for; log before every checkpoint and at the last step."""
         if self.requested:
             control.should_save = control.should_training_stop = True
-        control.should_log = control.should_log or control.should_save
+        is_last = state.global_step >= state.max_steps
+        control.should_log = control.should_log or control.should_save or is_last
 
     def _request(self, *_: Any) -> None:
         self.requested = True

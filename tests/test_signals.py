@@ -1,0 +1,50 @@
+"""What a command does where it is interrupted, or where nobody reads its output."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "scripts/train.py"
+FEW = ("max_examples=40", "trainer.max_steps=24", "trainer.num_evaluations=8")
+
+
+def start(output, *overrides, **options):
+    command = [sys.executable, "-u", SCRIPT, *FEW, f"paths.output={output}", *overrides]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_training_tells_where_it_goes_on(number, status, tmp_path):
+    process = start(tmp_path)
+    for line in process.stdout:
+        if "step 6: " in line:  # the first checkpoint is complete
+            break
+    process.send_signal(number)
+    printed, errors = process.communicate()
+    assert process.returncode == status
+    assert "Traceback" not in errors
+    assert "the same command goes on from step " in printed
+    kept = list((tmp_path / "runs/demo_muril/fold0/checkpoints").glob("checkpoint-*"))
+    assert kept
+    assert not (tmp_path / "runs/demo_muril/fold0/metrics.json").exists()
+
+
+def test_an_output_that_nobody_reads_gives_no_traceback(tmp_path):
+    process = start(tmp_path, "fold=7")
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+
+
+def test_text_is_read_and_written_where_the_locale_is_not_utf8(tmp_path):
+    folder = tmp_path / "परीक्षा"
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    process = start(folder, "trainer.max_steps=2", "name=डेमो", env=os.environ | locale)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert (folder / "runs/डेमो/fold0/metrics.json").is_file()
