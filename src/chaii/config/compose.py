@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from importlib.util import find_spec
+from io import TextIOWrapper
 from pathlib import Path
 
 import hydra
@@ -76,6 +77,9 @@ def hydra_script(config_name: str) -> Callable[[Job], Callable[[], None]]:
         def main() -> None:
             register_schemas()
             signal.signal(signal.SIGTERM, _terminate)
+            sys.argv[1:] = map(quote_override, sys.argv[1:])
+            if isinstance(sys.stdout, TextIOWrapper):  # a locale may lack letters of our texts
+                sys.stdout.reconfigure(errors="backslashreplace")
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises instead of printing
             run = hydra.main(version_base="1.3", config_path="../conf", config_name=config_name)
             with one_line_errors():
@@ -86,6 +90,20 @@ def hydra_script(config_name: str) -> Callable[[Job], Callable[[], None]]:
         return main
 
     return decorate
+
+
+def quote_override(argument: str) -> str:
+    """Quote the value of an override that Hydra takes only in quotes: one with other letters.
+
+    >>> print(quote_override("paths.output=/data/परीक्षा"))
+    paths.output="/data/परीक्षा"
+    >>> quote_override("seed=1,2")
+    'seed=1,2'
+    """
+    key, equals, value = argument.partition("=")
+    if not equals or value.isascii() or re.search(r"[\"'{}\[\],$]", value):
+        return argument
+    return f'{key}="{value}"'
 
 
 def name_sweep_run(

