@@ -1,16 +1,21 @@
 """A fold end to end: the files in its folder, when it is trained again, how it resumes."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
-from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
 
+from chaii.config.checks import check_train
 from chaii.config.errors import ConfigError
+from chaii.config.schema import ScratchConfig, TokenizerKind
 from chaii.corpus.readers import CorpusError
 from chaii.evaluation.oof_table import read_oof_table
+from chaii.model.backbone import train_tokenizer
 from chaii.model.collapse_guard import CollapseError
 from chaii.run_folder import RunFolder
+from chaii.train import prepare_fold
 
 
 def test_a_run_folder_holds_what_the_design_says(demo_run):
@@ -151,6 +156,21 @@ def test_a_training_without_a_finite_loss_is_an_error(train_demo, tmp_path):
     with pytest.raises(CollapseError, match="not finite"):
         train_demo(tmp_path, "backbone.learning_rate=1e30", "fold=all")
     assert not RunFolder(tmp_path / "runs", "demo_muril", "all").is_finished
+
+
+def test_a_corpus_of_unknown_pieces_is_warned_of(compose_config, tmp_path, capsys):
+    english = train_tokenizer(ScratchConfig("", TokenizerKind.wordpiece, 400), ["The river runs."])
+    english.save_pretrained(tmp_path / "weights")
+    AutoConfig.for_model("bert").save_pretrained(tmp_path / "weights")
+    overrides = [f"backbone.pretrained={tmp_path}/weights", "backbone.scratch=null"]
+    overrides += ["backbone.config={}", "max_examples=10", f"paths.output={tmp_path}"]
+    prepare_fold(check_train(compose_config("train", *overrides)))
+    printed = capsys.readouterr().out
+    assert re.search(r"warning: demo_chaii: \d\d\.\d% of its pieces are unknown", printed)
+    prepare_fold(
+        check_train(compose_config("train", "max_examples=10", f"paths.output={tmp_path}"))
+    )
+    assert "unknown" not in capsys.readouterr().out
 
 
 def test_a_length_beyond_the_positions_of_the_model_is_named_first(train_demo, tmp_path):

@@ -42,6 +42,8 @@ from chaii.run_folder import RunFolder
 
 Score = Callable[[PreTrainedModel], dict[str, float]]
 
+_UNKNOWN = 0.01  # share of unknown pieces above which a corpus is warned of
+
 
 @dataclass(frozen=True)
 class PreparedFold:
@@ -157,6 +159,9 @@ def prepare_fold(config: TrainConfig) -> PreparedFold:
     for name, examples in corpora.items():
         every = config.corpora[name].labels is Labels.all
         stores[name] = open_store(examples, tokenizer, tokens, every_answer=every)
+        unknown = stores[name].unknown_share()
+        if unknown > _UNKNOWN:
+            print(f"warning: {name}: {unknown:.1%} of its pieces are unknown to the tokenizer")
     return PreparedFold(config, corpora, leaks.rows, held_out, tokenizer, stores, leaks)
 
 

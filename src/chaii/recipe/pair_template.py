@@ -25,6 +25,7 @@ class PairTemplate:
     cls_position: int  # where a window without the answer points to
     pad_token_id: int
     mask_token_id: int
+    unk_token_id: int | None  # None where no text is unknown
     special_token_ids: tuple[int, ...]
 
     @property
@@ -64,6 +65,7 @@ def read_pair_template(tokenizer: Any) -> PairTemplate:
         cls_position=before.index(cls) if cls in before else 0,
         pad_token_id=tokenizer.pad_token_id,
         mask_token_id=tokenizer.mask_token_id,
+        unk_token_id=tokenizer.unk_token_id,
         special_token_ids=tuple(sorted(set(tokenizer.all_special_ids))),
     )
 
