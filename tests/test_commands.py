@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "scripts/train.py"
-FEW = ("max_examples=40", "trainer.max_steps=24", "trainer.num_evaluations=8")
+FEW = "max_examples=40", "trainer.num_evaluations=8"
 
 
 def start(output, *overrides, **options):
@@ -21,7 +21,7 @@ def start(output, *overrides, **options):
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_an_interrupted_training_tells_where_it_goes_on(number, status, tmp_path):
-    process = start(tmp_path)
+    process = start(tmp_path, "trainer.max_steps=24")
     for line in process.stdout:
         if "step 6: " in line:  # the first checkpoint is complete
             break
@@ -53,3 +53,15 @@ def test_names_and_paths_may_have_any_letters(tmp_path):
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert (tmp_path / "परीक्षा/runs/டெமோ/fold0/metrics.json").is_file()
+
+
+def test_each_run_of_a_sweep_has_its_own_name(tmp_path):
+    steps = "trainer.max_steps=1", "trainer.num_evaluations=1"
+    command = [sys.executable, SCRIPT, "-m", FEW[0], *steps, "fold=0,1", "seed=5,6"]
+    done = subprocess.run(
+        [*command, f"paths.output={tmp_path}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    runs = {path.parent.relative_to(tmp_path / "runs") for path in tmp_path.rglob("metrics.json")}
+    names = "demo_muril_seed5", "demo_muril_seed6"
+    assert runs == {Path(name, fold) for name in names for fold in ("fold0", "fold1")}
