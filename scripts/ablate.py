@@ -30,6 +30,7 @@ def main(config: DictConfig) -> None:
     from transformers.utils import logging
 
     from chaii.evaluation.study_folder import StudyFolder
+    from chaii.run_folder import RunFolder
     from chaii.train import train_fold
 
     logging.set_verbosity_error()  # our own messages and progress bars are enough
@@ -44,9 +45,10 @@ def main(config: DictConfig) -> None:
         with folder.claim(run) as is_ours:
             if not is_ours or folder.holds(run, overrides):
                 continue
+            known = RunFolder(Path(checked.paths.runs), run.name, run.fold).is_finished
             before = time.process_time()
             trained = train_fold(compose_run(checked, run))
-            seconds = time.process_time() - before
+            seconds = None if known else time.process_time() - before
             folder.add(run, trained, overrides=overrides, cpu_seconds=seconds)
     print("\n" + folder.compare(study, rounds=checked.rounds))
 

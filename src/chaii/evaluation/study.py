@@ -119,7 +119,12 @@ def format_effects(effects: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> 
         effects: as `compare_arms` gives them.
         runs: records of all runs, with arm, tokens and cpu_seconds.
     """
-    costs = pd.DataFrame(runs).groupby("arm")[["tokens", "cpu_seconds"]].mean()
+    costs = (
+        pd.DataFrame(runs)
+        .astype({"cpu_seconds": float})
+        .groupby("arm")[["tokens", "cpu_seconds"]]
+        .mean()
+    )
     lines = []
     for number, row in enumerate(effects.to_dict("records")):
         shown = {

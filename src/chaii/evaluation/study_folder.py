@@ -73,9 +73,17 @@ class StudyFolder:
         return False
 
     def add(
-        self, run: StudyRun, folder: RunFolder, *, overrides: Sequence[str], cpu_seconds: float
+        self,
+        run: StudyRun,
+        folder: RunFolder,
+        *,
+        overrides: Sequence[str],
+        cpu_seconds: float | None,
     ) -> None:
-        """Take the scored rows and the costs of a finished run; several processes may add."""
+        """Take the scored rows and the costs of a finished run; several processes may add.
+
+        `cpu_seconds` is None where the run was trained before and its CPU time is not known.
+        """
         metrics, environment = folder.read_metrics(), folder.read_environment()
         record = {
             "arm": run.arm,
@@ -83,7 +91,7 @@ class StudyFolder:
             "fold": run.fold,
             "overrides": list(overrides),
             **{name: metrics[name] for name in (*METRICS, "windows", "tokens", "seconds")},
-            "cpu_seconds": round(cpu_seconds, 1),
+            "cpu_seconds": cpu_seconds and round(cpu_seconds, 1),
             **{name: environment[name] for name in ("commit", "hardware", "threads", "versions")},
         }
         with FileLock(self.path / ".locks" / "results"):
