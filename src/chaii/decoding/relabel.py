@@ -17,7 +17,7 @@ def choose_by_logits(
     """Choose the start character of each example's first answer by its logits.
 
     Among the occurrences that `find_occurrences` gives, the largest start + end logit wins, and the
-    earliest among equals. An example without an answer gets None.
+    earliest among equals. An example without an answer gets None. The windows must be merged.
     """
     columns = (examples[name] for name in ("context", "answer_text", "answer_start"))
     rows = list(zip(*columns, strict=True))
