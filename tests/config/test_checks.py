@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from chaii.config.checks import check_ensemble, check_train
 from chaii.config.compose import compose_config
+from chaii.config.ensemble import MethodKind
 from chaii.config.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -118,3 +119,37 @@ def test_several_broken_rules_are_named_together(train_config):
     broken = change(change(train_config, "backbone.learning_rate=0"), "folds.num_folds=0")
     with pytest.raises(ConfigError, match=r"learning_rate=0.*num_folds=0"):
         check_train(broken)
+
+
+ATTACKS = {
+    "hydra: {callbacks: {x: {_target_: os.system, command: touch made}}}": "hydra: no such setting",
+    "defaults: [evil]": "defaults: no such setting",
+    "_target_: builtins.open": "_target_: no such setting",
+    "kind: !!python/object/apply:os.system ['touch made']": "cannot be read",
+    "kind: ${oc.env:HOME}": "must hold the settings of a method, all plain",
+    "[vote]": "must hold the settings of a method",
+    "kind: guess": "kind: Invalid value 'guess', expected one of",
+    "weights: {a: -1}": "method.weights.a=-1.0: must be finite and not negative",
+    "kind: [": "cannot be read",
+}
+
+
+@pytest.mark.parametrize(("content", "message"), ATTACKS.items())
+def test_a_method_file_is_read_as_data(ensemble_config, tmp_path, monkeypatch, content, message):
+    monkeypatch.chdir(tmp_path)
+    Path("method.yaml").write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        check_ensemble(change(ensemble_config, "method_file=method.yaml"))
+    assert [path.name for path in tmp_path.iterdir()] == ["method.yaml"]
+
+
+def test_a_method_file_takes_the_place_of_the_method(ensemble_config, tmp_path):
+    file = tmp_path / "method.yaml"
+    file.write_text("kind: fusion\ndecode: {max_words: 3}", encoding="utf-8")
+    method = check_ensemble(change(ensemble_config, f"method_file={file}")).method
+    assert (method.kind, method.decode.max_words) == (MethodKind.fusion, 3)
+
+
+def test_a_method_file_that_is_not_there_is_named(ensemble_config):
+    with pytest.raises(ConfigError, match=r"method_file=gone.yaml: cannot be read"):
+        check_ensemble(change(ensemble_config, "method_file=gone.yaml"))

@@ -10,6 +10,7 @@ from chaii.config.errors import ConfigError
 from chaii.decoding.decode import decode_answers
 from chaii.ensemble import members
 from chaii.ensemble.members import Inference, gather_members, load_oof_predictions
+from chaii.evaluation.metrics import jaccard
 from chaii.evaluation.oof_table import read_oof_table
 
 
@@ -399,3 +400,30 @@ def test_where_no_weighted_voter_is_done_all_count_alike(
     )
     ensemble_demo(three_backbones, *fresh, "time_budget=10", "+method.weights.tiny_muril=0")
     assert "answers by 2 of 6 models" in capsys.readouterr().out
+
+
+def test_every_row_of_a_labelled_test_file_is_answered_and_scored(
+    three_backbones, ensemble_demo, tmp_path, capsys
+):
+    rows = read(three_backbones / "demo/chaii/train.csv").head(12)
+    rows.loc[0, "answer_text"] = "nowhere in the context"
+    rows.loc[1, "answer_text"] = " "
+    rows.to_csv(tmp_path / "test.csv", index=False)
+    path = ensemble_demo(
+        three_backbones, "ensemble.name=labelled", f"ensemble.test.path={tmp_path}/test.csv"
+    )
+    answers = read(path)
+    assert list(answers["id"]) == list(rows["id"])
+    assert "test, hindi, lost" in capsys.readouterr().out
+    scores = pd.read_csv(path.with_name("labelled_auto_scores.csv"))
+    line = scores[scores["kind"] == "test"]
+    assert line["rows"].tolist() == [10]
+    pairs = zip(answers["PredictionString"][2:], rows["answer_text"][2:], strict=True)
+    assert line["jaccard"].item() == pytest.approx(np.mean([jaccard(*pair) for pair in pairs]))
+
+
+def test_results_of_two_methods_do_not_mix(three_backbones, ensemble_demo):
+    first = ensemble_demo(three_backbones, "method=vote", "ensemble.name=two")
+    known = {path: path.read_bytes() for path in first.parent.glob("**/two*") if path.is_file()}
+    ensemble_demo(three_backbones, "method=fusion", "ensemble.name=two")
+    assert {path: path.read_bytes() for path in known} == known

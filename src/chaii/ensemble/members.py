@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset, concatenate_datasets
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedModel
 
@@ -68,6 +70,7 @@ class Inference:
     def __init__(self, member: Member, test: Dataset, config: EnsembleConfig) -> None:
         recipe = member.config.recipe
         self.member = member
+        self.config = config
         self.batch_size = config.predict_batch_size
         precision = config.precision or Precision[member.config.trainer.precision]
         self.precision = choose_precision(precision)
@@ -89,6 +92,7 @@ class Inference:
         tokens = (store.input_ids, store.text_start, store.question, store.context)
         for array in (*tokens, *(self.windows[name].to_numpy() for name in columns)):
             key.update(np.ascontiguousarray(array).data)
+        release_pages(self.store.input_ids)
         return self._folder / key.hexdigest()
 
     @property
@@ -113,7 +117,9 @@ class Inference:
             Prediction(ids, self.windows, *logits).save(self.cache)
             with write_whole(self._checksum) as path:
                 path.write_bytes(digest_files(self.cache))
-        return replace(Prediction.load(self.cache), examples=self.test)
+            release_pages(self.store.input_ids)
+        stored = Prediction.load(self.cache)
+        return replace(stored, examples=self.test, windows=self.windows)
 
     def estimate_seconds(self) -> float:
         """Seconds that `predict` takes if nothing is cached, from a sample of windows.
@@ -144,11 +150,24 @@ class Inference:
         )
 
 
+def release_pages(*arrays: NDArray[Any]) -> None:
+    """Give back the memory of files that are mapped as arrays; they are read again when needed.
+
+    Pages of a mapped file count as memory of this process from the first time that they are read.
+    """
+    for array in arrays:
+        owner: Any = array
+        while owner is not None and not hasattr(owner, "_mmap"):
+            owner = getattr(owner, "base", None)
+        if owner is not None and hasattr(mmap, "MADV_DONTNEED"):
+            owner._mmap.madvise(mmap.MADV_DONTNEED)
+
+
 def digest_files(folder: Path) -> bytes:
     """Digest the names and contents of all files in a folder."""
     digest = hashlib.blake2b()
-    for path in sorted(folder.iterdir()):
-        digest.update(path.name.encode())
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(str(path.relative_to(folder)).encode())
         with path.open("rb") as content:
             digest.update(hashlib.file_digest(content, "blake2b").digest())
     return digest.digest()
@@ -243,6 +262,8 @@ def load_test_logits(
         )
         for inference, prediction in group
     ]
+    for inference, prediction in group:
+        release_pages(inference.store.offsets, prediction.start_logits, prediction.end_logits)
     return average_logits(logits, [inference.member.weight for inference, _ in group])
 
 

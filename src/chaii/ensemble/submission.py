@@ -19,6 +19,7 @@ from chaii.decoding.decode import decode_n_best
 from chaii.ensemble.members import Ensemble, Inference, load_test_logits
 from chaii.ensemble.methods import MemberPredictions
 from chaii.ensemble.time_budget import Budget, interleave
+from chaii.ensemble.vote import held_words
 from chaii.files import write_whole
 from chaii.run_folder import Prediction
 
@@ -144,6 +145,7 @@ def write_answers(
         }
         predictions = MemberPredictions(dict.fromkeys(Merge, logits).__getitem__, voters=voters)
         answers.append(predictions.answer(method))
+        held_words.cache_clear()  # it holds the texts of these rows
         if config.n_best:
             best += [
                 decode_n_best(group, n=config.n_best, decoding=method.decode).assign(group=name)

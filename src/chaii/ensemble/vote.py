@@ -1,4 +1,25 @@
-"""Vote: voters with different tokenizers agree on an answer word by word."""
+"""Vote: voters with different tokenizers agree on an answer word by word. The rule:
+
+1. Words are the maximal runs of non-whitespace in the context. A voter holds the words that the
+   characters of its answer overlap. An empty answer holds none, and its voter still counts.
+   `by` place, voters hold the same word if it is at the same place in the context; by text, if
+   its text is equal in lower case, wherever it is.
+2. A word is kept if its holders have more than half of the weight. At exactly half, `tie`
+   decides.
+3. With `contiguous`, one run of words that are neighbours in the context is kept: the one with
+   the largest sum of its holders' weights, the earliest among equals.
+4. By place, the part of a kept word is printed that the most weight holds ("दिल्ली" or
+   "दिल्ली।"), among equals that of the voter ranked highest. By text, a kept word is taken from
+   the voter that holds the most kept words, else from the holder ranked highest.
+5. Parts are printed in the order of the context. Whitespace between two of them is kept; where
+   there is more between them, a space joins them.
+6. If no word is kept, the answer of the voter ranked first is printed, even if it is empty.
+
+So one voter alone returns exactly its own answers.
+
+Source: the winning solution of chaii (Kaggle, 2021) keeps a word that two of three backbones
+hold. Whether by place or by text, its tie rule, weights and word order are not published.
+"""
 
 from __future__ import annotations
 
@@ -40,36 +61,16 @@ def vote(
     tie: Tie = Tie.drop,
     contiguous: bool = False,
 ) -> pd.DataFrame:
-    """Let voters vote on every word of their answers.
+    """Let voters vote on every word of their answers, by the rule of this module.
 
     `answers` holds a table of `decode_answers` per voter, all of the same rows; `contexts` the text
     of each row; `ranking` the voters, best first; `weights` their relative weights, 1 where not
-    named. A voter of weight 0 takes no part. The rule:
-
-    1. Words are the maximal runs of non-whitespace in the context. A voter holds the words that the
-       characters of its answer overlap. An empty answer holds none, and its voter still counts.
-       `by` place, voters hold the same word if it is at the same place in the context; by text, if
-       its text is equal in lower case, wherever it is.
-    2. A word is kept if its holders have more than half of the weight. At exactly half, `tie`
-       decides.
-    3. With `contiguous`, one run of words that are neighbours in the context is kept: the one with
-       the largest sum of its holders' weights, the earliest among equals.
-    4. By place, the part of a kept word is printed that the most weight holds ("दिल्ली" or
-       "दिल्ली।"), among equals that of the voter ranked highest. By text, a kept word is taken from
-       the voter that holds the most kept words, else from the holder ranked highest.
-    5. Parts are printed in the order of the context. Whitespace between two of them is kept; where
-       there is more between them, a space joins them.
-    6. If no word is kept, the answer of the voter ranked first is printed, even if it is empty.
-
-    So one voter alone returns exactly its own answers.
+    named. A voter of weight 0 takes no part. `by`, `tie` and `contiguous` are those of the rule.
 
     Returns the columns of `decode_answers` and `words`. `score` is the share of the weight that
     holds a printed word, averaged over the printed words; 0 for an empty answer. `start_char` and
     `end_char` enclose all that is printed. `words` is the number of words that were kept: 0 where
     rule 6 applies.
-
-    Source: the winning solution of chaii (Kaggle, 2021) keeps a word that two of three backbones
-    hold. Whether by place or by text, its tie rule, weights and word order are not published.
     """
     given = {name: (weights or {}).get(name, 1.0) for name in ranking}
     total = math.fsum(given.values())
@@ -97,7 +98,7 @@ def vote(
 def vote_row(
     context: str, answers: Sequence[Answer], *, by: VoteBy, tie: Tie, contiguous: bool
 ) -> tuple[str, float, int, int, int]:
-    """Apply the rule of `vote` to one row; `answers` are sorted by the ranking.
+    """Apply the rule to one row; `answers` are sorted by the ranking.
 
     Returns prediction, score, start_char, end_char and words.
     """

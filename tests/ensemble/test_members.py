@@ -1,0 +1,160 @@
+"""Members: which folds take part, and their logits for test rows."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from safetensors.torch import load_file, save_file
+
+from chaii.config.ensemble import Merge
+from chaii.config.schema import Precision
+from chaii.corpus.readers import read_corpus
+from chaii.ensemble import members
+from chaii.ensemble.members import Inference, gather_members, load_test_logits
+from chaii.run_folder import RunFolder
+
+
+@pytest.fixture
+def run(demo_run, tmp_path):
+    """A finished fold that a test may change."""
+    copied = RunFolder(tmp_path / "runs", demo_run.name, demo_run.fold)
+    shutil.copytree(demo_run.path, copied.path)
+    return copied
+
+
+@pytest.fixture
+def infer(run, demo_run, ensemble_config, tmp_path):
+    """Apply the fold to some test rows: `infer(*overrides, rows=3)`."""
+
+    def make(*overrides, rows=3):
+        paths = [f"paths.runs={run.root}", f"paths.predictions={tmp_path}/predictions"]
+        config = ensemble_config(
+            demo_run.root.parent, *paths, f"ensemble.members=[{run.name}]", *overrides
+        )
+        test = read_corpus("test", config.ensemble.test)[0].select(range(rows))
+        return Inference(gather_members(config).members[0], test, config)
+
+    return make
+
+
+def change_config(run, key, value):
+    config = run.read_config()
+    OmegaConf.update(config, key, value)
+    OmegaConf.save(config, run.config)
+
+
+def change_weights(run):
+    file = run.model / "model.safetensors"
+    weights = load_file(file)
+    save_file({name: weight + 0.01 for name, weight in weights.items()}, file, {"format": "pt"})
+
+
+def test_an_unfinished_fold_takes_no_part(run, infer):
+    unfinished = RunFolder(run.root, run.name, "1")
+    shutil.copytree(run.path, unfinished.path)
+    unfinished.metrics.unlink()
+    job = infer()
+    assert [member.run.fold for member in gather_members(job.config).members] == [run.fold]
+
+
+def test_logits_are_computed_once(infer, monkeypatch):
+    first = infer().predict()
+    monkeypatch.setattr(members, "predict_logits", lambda *_, **__: pytest.fail("computed"))
+    again = infer().predict()
+    assert np.array_equal(again.start_logits, first.start_logits)
+    assert again.examples["id"] == first.examples["id"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda run: change_weights(run),
+        lambda run: change_config(run, "recipe.predict_max_length", 64),
+        lambda run: change_config(run, "recipe.predict_doc_stride", 8),
+        lambda run: change_config(run, "trainer.precision", "bf16"),
+    ],
+)
+def test_cached_logits_do_not_outlive_a_change_of_the_run(run, infer, change):
+    before = infer()
+    before.predict()
+    change(run)
+    assert not infer().is_cached
+    assert infer().cache != before.cache
+
+
+def test_cached_logits_are_of_the_same_rows_and_precision(infer):
+    infer().predict()
+    assert infer().is_cached
+    assert not infer(rows=2).is_cached
+    assert not infer("precision=bf16").is_cached
+
+
+def test_damaged_cached_logits_are_computed_again(infer, capsys):
+    right = np.array(infer().predict().start_logits)
+    file = infer().cache / "start_logits.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert np.array_equal(infer().predict().start_logits, right)
+    assert "damaged; its logits are computed again" in capsys.readouterr().out
+
+
+def test_a_cache_without_its_checksum_counts_as_none(infer):
+    infer().predict()
+    infer().cache.with_suffix(".blake2b").unlink()
+    assert not infer().is_cached
+
+
+def test_the_precision_is_the_runs_own_unless_set(run, infer):
+    change_config(run, "trainer.precision", "bf16")
+    assert infer().precision is Precision.bf16
+    assert infer("precision=fp32").precision is Precision.fp32
+
+
+def test_settings_reach_the_model(infer, monkeypatch):
+    seen = {}
+    predict = members.predict_logits
+
+    def spy(model, windows, store, **options):
+        seen.update(options)
+        return predict(model, windows, store, **options)
+
+    monkeypatch.setattr(members, "predict_logits", spy)
+    infer("predict_batch_size=3", "precision=bf16").predict()
+    assert seen == {"batch_size": 3, "precision": Precision.bf16}
+
+
+def test_windows_are_cut_as_the_run_does(run, infer):
+    change_config(run, "recipe.predict_max_length", 64)
+    change_config(run, "recipe.predict_doc_stride", 16)
+    windows = infer().windows
+    assert windows["length"].max() == 64
+    first = windows[windows["example"] == 0]
+    assert first["context_to"].iloc[0] - first["context_from"].iloc[1] == 16
+
+
+def test_answers_are_as_long_as_the_run_allows(run, infer):
+    change_config(run, "trainer.max_answer_tokens", 2)
+    job = infer()
+    logits = load_test_logits([(job, job.predict())], merge=Merge.max, rows=np.arange(3))
+    assert logits.max_answer_tokens == 2
+
+
+def test_weights_of_members_act_on_test_rows(infer):
+    light = infer()
+    heavy = infer()
+    heavy.member = replace(heavy.member, weight=3.0)
+    low = light.predict()
+    high = replace(low, start_logits=low.start_logits + np.float16(8))
+    alone, both = (
+        load_test_logits(group, merge=Merge.max, rows=np.arange(3))
+        for group in ([(light, low)], [(light, low), (heavy, high)])
+    )
+    np.testing.assert_allclose(both.start - alone.start, 6, atol=0.02)
+    np.testing.assert_allclose(both.end, alone.end)
+
+
+def test_a_seconds_estimate_is_positive(infer):
+    assert infer().estimate_seconds() > 0
