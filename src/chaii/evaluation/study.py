@@ -41,7 +41,8 @@ def compare_arms(
     if reference not in arms:
         raise ValueError(f"study: the reference arm {reference!r} has no finished run")
     base = arms.pop(reference)
-    compared = [_describe_reference(base, reference)]
+    means = base.groupby(_RUN)[list(METRICS)].mean()
+    compared: list[dict[str, Any]] = [{"arm": reference, "runs": len(means), **means.mean()}]
     for arm, part in arms.items():
         paired = _pair(part, base, arm)
         line: dict[str, Any] = {"arm": arm, "runs": paired.groupby(_RUN).ngroups}
@@ -50,14 +51,16 @@ def compare_arms(
         for metric in METRICS:
             line[metric] = part.groupby(_RUN)[metric].mean().mean()
             line[f"{metric}_effect"] = means[metric]
-            if draws is not None:
-                ends = np.quantile(draws[metric], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        if draws is not None:
+            for metric, drawn in draws.items():
+                ends = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
                 line[f"{metric}_low"], line[f"{metric}_high"] = ends
-        line["p"] = np.nan if draws is None else _p_value(draws["jaccard"])
+            rarer = min((draws["jaccard"] <= 0).sum(), (draws["jaccard"] >= 0).sum())
+            line["p"] = min(1.0, 2 * (int(rarer) + 1) / (rounds + 1))  # two-sided
         compared.append(line)
     columns = [f"{metric}{end}" for metric in METRICS for end in ("", "_effect", "_low", "_high")]
     table = pd.DataFrame(compared, columns=["arm", "runs", *columns, "p"])
-    table["p"] = correct_holm(table["p"].to_numpy())
+    table["p"] = correct_holm(table["p"].to_numpy(float))
     return table
 
 
@@ -171,11 +174,6 @@ def draw_effects(effects: pd.DataFrame) -> Figure:
     return figure
 
 
-def _describe_reference(rows: pd.DataFrame, arm: str) -> dict[str, Any]:
-    means = rows.groupby(_RUN)[list(METRICS)].mean().mean()
-    return {"arm": arm, "runs": rows.groupby(_RUN).ngroups, **means, "p": np.nan}
-
-
 def _pair(part: pd.DataFrame, base: pd.DataFrame, arm: str) -> pd.DataFrame:
     """Differences of an arm to the reference, row by row, over the runs that both have."""
     ours, theirs = (rows.set_index([*_RUN, "id"]).sort_index() for rows in (part, base))
@@ -187,12 +185,6 @@ def _pair(part: pd.DataFrame, base: pd.DataFrame, arm: str) -> pd.DataFrame:
         raise ValueError(f"study: arm {arm!r} was scored on other rows than the reference")
     metrics = list(METRICS)
     return ours.assign(**(ours[metrics] - theirs[metrics])).reset_index()
-
-
-def _p_value(draws: NDArray[np.float64]) -> float:
-    """Two-sided: twice the share of draws on the rarer side of zero."""
-    rarer = min((draws <= 0).sum(), (draws >= 0).sum())
-    return min(1.0, 2 * (int(rarer) + 1) / (len(draws) + 1))
 
 
 def _format_effect(row: Mapping[str, Any], metric: str) -> str:
