@@ -75,17 +75,13 @@ def train_model(
     arguments = training_arguments(
         len(dataset), backbone=backbone, trainer=trainer, folder=folder, seed=seed, score=score
     )
+    pad = partial(collate, template=dataset.template, type_ids=takes_type_ids(model))
     loop = PlanTrainer(
         model=model,
         args=arguments,
         train_dataset=dataset,
         eval_dataset=[],  # `score` has its own rows
-        data_collator=partial(
-            collate,
-            template=dataset.template,
-            type_ids=takes_type_ids(model),
-            pad_to_multiple_of=padding_step(),
-        ),
+        data_collator=partial(pad, pad_to_multiple_of=padding_step()),
         score=score,
         borders=borders,
     )
