@@ -1,7 +1,5 @@
 """Files and folders that are written whole or not at all, and folders that can be checked."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Run folders: the only place that knows the names inside them."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shutil
@@ -9,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -54,7 +52,7 @@ class Prediction:
                 np.save(building / "null_logits.npy", self.null_logits)
 
     @classmethod
-    def load(cls, folder: Path) -> Prediction:
+    def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; start and end logits are memory-mapped."""
         null = folder / "null_logits.npy"
         return cls(

@@ -1,7 +1,5 @@
 """Train one fold of one run, from corpora to scored answers."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import time

@@ -1,7 +1,5 @@
 """Rules that a configuration has to keep, checked before anything is loaded."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Compose a configuration with Hydra, for a script's command line or from Python."""
 
-from __future__ import annotations
-
 import functools
 import os
 import re

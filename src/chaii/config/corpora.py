@@ -1,7 +1,5 @@
 """Settings of the corpora as typed dataclasses; part of the schema in `chaii.config.schema`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import Enum
 

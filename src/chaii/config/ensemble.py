@@ -1,7 +1,5 @@
 """Settings of ``scripts/ensemble.py``: the members, and how their logits become answers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import Enum
 

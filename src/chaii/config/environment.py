@@ -1,7 +1,5 @@
 """The environment of a run: versions, commit, seed and hardware."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

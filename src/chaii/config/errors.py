@@ -1,7 +1,5 @@
 """Errors as one line: what is wrong with a setting or a file, and the rule it breaks."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator

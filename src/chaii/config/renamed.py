@@ -1,7 +1,5 @@
 """Settings that had another name once: an old file or command is told the new one."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

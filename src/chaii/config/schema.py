@@ -1,7 +1,5 @@
 """The settings of ``scripts/train.py`` as typed dataclasses; Hydra enforces the types."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any

@@ -1,7 +1,5 @@
 """Settings as a flat table of full keys, and what differs between two of them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Settings of ``scripts/ablate.py``: a study compares the arms of an experiment by short runs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The corpora that `conf/corpora` describes: their settings, and the page about them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit

@@ -1,7 +1,5 @@
 """The competition's CSV files; one without answer columns (test.csv) gives no answers."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

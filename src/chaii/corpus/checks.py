@@ -5,8 +5,6 @@ A row without answers (a test row, an unanswerable one) is never dropped, becaus
 needs every id; its faults are only noted. All of these are counted.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence

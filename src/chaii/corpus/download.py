@@ -1,7 +1,5 @@
 """Fetch corpora from where they are published to where `conf/corpora` expects them."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -4,8 +4,6 @@ Of the libraries, pooch does not resume, and the Hub's client resumes without as
 file is still the same.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

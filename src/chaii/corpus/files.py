@@ -1,7 +1,5 @@
 """Files of a corpus: found by a pattern, plain or gzip, read line by line."""
 
-from __future__ import annotations
-
 import codecs
 import glob
 import gzip

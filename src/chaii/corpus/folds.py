@@ -1,7 +1,5 @@
 """Folds: which answered rows are held out together, and which rows are trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

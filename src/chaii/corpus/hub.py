@@ -1,7 +1,5 @@
 """Data sets of the Hugging Face Hub: fetched and prepared by `datasets`, read row by row."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

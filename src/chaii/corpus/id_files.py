@@ -1,7 +1,5 @@
 """Files that give one value per id of a corpus: label places and kept ids."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable
 from dataclasses import dataclass

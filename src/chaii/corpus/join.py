@@ -1,7 +1,5 @@
 """Long contexts made of paragraphs, and answers moved to their first textual match."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 

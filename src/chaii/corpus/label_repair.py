@@ -4,8 +4,6 @@ An `answer_start` that is always the first textual match points at the wrong pla
 occurrence answers the question. Texts stay as they are, so no score depends on a label.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any

@@ -11,8 +11,6 @@ The same article in another language shares hardly any n-grams: a translated lea
 Folds of the scheme `grouped` keep such articles on one side, where the corpora give their titles.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import defaultdict

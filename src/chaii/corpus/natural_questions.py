@@ -5,8 +5,6 @@ An answer with a tag inside is kept without the tag, as one run of that text. Ro
 answer or a yes or no, but no short answer, are left out and counted.
 """
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterable, Iterator, Sequence

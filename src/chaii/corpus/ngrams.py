@@ -1,7 +1,5 @@
 """Search of texts that share many character n-grams: a few indexed texts against very many."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Occurrences of an answer in its context, and which of them answers the question."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from itertools import compress

@@ -5,8 +5,6 @@ English questions. Here it is a linear one on word and character n-grams. Every 
 by a model that has not seen its text, so that none is rejected because it was memorised.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

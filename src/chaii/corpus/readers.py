@@ -4,8 +4,6 @@ A new format is one more generator and one more line in `_READERS`. Text is neve
 normalised, because answer offsets count every code point (U+FEFF and joiners too).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

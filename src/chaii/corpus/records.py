@@ -3,8 +3,6 @@
 A place is the file with the line, then the path inside the record: `$.data[0].paragraphs[3]`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Reports: the counts of reading a corpus, by language."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """SQuAD JSON: SQuAD 1.1 and 2.0, XQuAD, MLQA, TyDi QA gold passage."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

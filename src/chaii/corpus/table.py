@@ -6,8 +6,6 @@ times, the settings, and the code of this package. So it cannot outlive a change
 opens, and has no place for the report.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The corpora of a run: read, split into a fold, checked for leaks."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ A row whose annotators gave no span, but a passage or a yes or no, is left out a
 document does answer the question, so it is an example neither of a span nor of no answer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any

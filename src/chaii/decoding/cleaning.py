@@ -1,7 +1,5 @@
 """Clean answers by named rules, and locate the cleaned text in the context."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd

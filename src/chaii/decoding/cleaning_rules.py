@@ -5,8 +5,6 @@ splits no grapheme that it did not split before. A rule that is applied twice gi
 once.
 """
 
-from __future__ import annotations
-
 import regex
 
 from chaii.decoding.graphemes import widen_to_graphemes

@@ -1,10 +1,8 @@
 """Logits of all tokens of a context, read from the stored logits of its overlapping windows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -53,7 +51,7 @@ class ContextLogits:
     def __len__(self) -> int:
         return len(self.row_start) - 1
 
-    def select(self, rows: IntArray) -> ContextLogits:
+    def select(self, rows: IntArray) -> Self:
         """Keep the logits of some examples, in the order of `rows`."""
         count = np.diff(self.row_start)[rows]
         tokens = expand_ranges(self.row_start[:-1][rows], count)

@@ -1,7 +1,5 @@
 """Turn the logits of context tokens into answers."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Bounds of words and graphemes, and ranges of characters that split neither."""
 
-from __future__ import annotations
-
 import numpy as np
 import regex
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Label repair by a trained model: its out-of-fold logits choose among an answer's occurrences."""
 
-from __future__ import annotations
-
 import numpy as np
 from datasets import Dataset
 

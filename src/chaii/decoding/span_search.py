@@ -1,7 +1,5 @@
 """Find the best spans of start and end scores, exactly."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import NamedTuple
 

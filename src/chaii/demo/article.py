@@ -1,7 +1,5 @@
 """Articles of the demo corpora: a few facts about one invented subject between filler sentences."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache

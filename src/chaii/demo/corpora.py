@@ -5,8 +5,6 @@ always the first textual match, even where another occurrence answers the questi
 suffixes attached to answers; some Devanagari digits; some contexts with U+FEFF, ZWJ or NBSP.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

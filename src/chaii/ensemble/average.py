@@ -1,7 +1,5 @@
 """Average the logits of models that share a tokenizer."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Sequence

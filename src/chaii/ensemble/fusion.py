@@ -1,7 +1,5 @@
 """Fusion: voters with different tokenizers agree on an answer character by character."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

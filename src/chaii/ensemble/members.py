@@ -1,7 +1,5 @@
 """Members of an ensemble: finished folds, and their logits for out-of-fold and for test rows."""
 
-from __future__ import annotations
-
 import hashlib
 import mmap
 import time

@@ -1,7 +1,5 @@
 """Methods: the predictions of several groups of members made into one answer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache

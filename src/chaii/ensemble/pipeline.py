@@ -1,7 +1,5 @@
 """The story of scripts/ensemble.py: from finished runs and a test file to a submission."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Choose the method on out-of-fold predictions, and score the choice on rows not used for it."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Answer the test rows within a time budget, and write the competition's submission file."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import re

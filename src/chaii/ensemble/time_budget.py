@@ -1,7 +1,5 @@
 """Time: how long the members of an ensemble take, and how much of the budget is left."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest

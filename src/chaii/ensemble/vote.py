@@ -21,8 +21,6 @@ Source: the winning solution of chaii (Kaggle, 2021) keeps a word that two of th
 hold. Whether by place or by text, its tie rule, weights and word order are not published.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence

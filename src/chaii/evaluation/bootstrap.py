@@ -1,7 +1,5 @@
 """Bootstrap intervals of a mean, over rows or over clusters of rows."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 

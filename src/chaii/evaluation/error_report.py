@@ -1,7 +1,5 @@
 """An HTML page on the errors of a run or an ensemble: scores by slice, worst and changed rows."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Answer held-out examples with a model, and score the answers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

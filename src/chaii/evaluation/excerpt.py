@@ -1,7 +1,5 @@
 """Cut the part of a context around some answers into segments, marked by the answers in them."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple

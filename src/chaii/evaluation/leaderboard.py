@@ -1,7 +1,5 @@
 """The leaderboard: published results of runs, kept in a CSV file, and the table made from it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from html import escape

@@ -1,7 +1,5 @@
 """Score predicted answers: word-level Jaccard (the competition's metric), exact match and F1."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any

@@ -9,8 +9,6 @@
 ensemble the answers of its voters, the best voter first |
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Figures of the write-up: the plan, training histories, scores, and gains of methods."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any

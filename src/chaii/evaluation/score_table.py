@@ -1,7 +1,5 @@
 """Tables of scores for people: of one model by language, and of many models side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Scores by slice of the rows: language, kind of answer, context length, answer position."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import regex

@@ -1,7 +1,5 @@
 """Compare the arms of a study: effects paired by seed and held-out row, with their intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

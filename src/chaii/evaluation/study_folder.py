@@ -1,7 +1,5 @@
 """The folder of a study's results: the only place that knows the names inside it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

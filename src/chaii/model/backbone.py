@@ -1,7 +1,5 @@
 """Backbones: a pre-trained one by hub name or folder, or one built from its configuration."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,13 +1,11 @@
 """Checkpoints that a killed process left half-written or half-deleted are never resumed from."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from transformers import TrainerCallback
 
@@ -65,7 +63,7 @@ class SafeStop(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         self.requested = False
         self._handler: Any = None
 
-    def __enter__(self) -> SafeStop:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # no other may take signals
             self._handler = signal.signal(signal.SIGTERM, self._request)
         return self

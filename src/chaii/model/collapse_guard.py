@@ -1,7 +1,5 @@
 """The collapse guard: stops a training whose loss leaves its usual range."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Batches: rows of a windows table as padded tensors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The loss of a batch of windows."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

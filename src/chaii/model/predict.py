@@ -1,7 +1,5 @@
 """Inference: start and end logits of every context token of every window."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from itertools import chain, pairwise

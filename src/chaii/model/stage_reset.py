@@ -1,7 +1,5 @@
 """Start anew at each stage border, as consecutive trainings do: the usual way, to compare with."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Training: one pass over a plan, one optimiser, one schedule, by the transformers Trainer."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence

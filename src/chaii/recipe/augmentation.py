@@ -1,7 +1,5 @@
 """Augmentation: pure functions of a window and a generator of its own."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray

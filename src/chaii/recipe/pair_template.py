@@ -1,7 +1,5 @@
 """What a tokenizer puts around a pair of texts, and what distinguishes tokenizers."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The plan: a recipe made real, as one table of windows in training order."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from functools import partial

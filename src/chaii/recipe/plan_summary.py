@@ -1,7 +1,5 @@
 """What a plan costs, before anything is trained."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

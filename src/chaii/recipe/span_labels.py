@@ -1,11 +1,9 @@
 """Answers as token spans, and which of them a window holds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +22,11 @@ class AnswerTable:
         """Return the tokens of one example's answers, ``(answers, 2)``, as a view."""
         return self.tokens[self.row_start[example] : self.row_start[example + 1]]
 
-    def select(self, rows: IntArray) -> AnswerTable:
+    def select(self, rows: IntArray) -> Self:
         """Return the table of some of the examples."""
         count = np.diff(self.row_start)[rows]
         place = expand_ranges(self.row_start[:-1][rows], count)
-        return AnswerTable(self.tokens[place], np.concatenate([[0], np.cumsum(count)]))
+        return type(self)(self.tokens[place], np.concatenate([[0], np.cumsum(count)]))
 
     def find_held(self, example: IntArray, low: IntArray, high: IntArray) -> IntArray:
         """Find the first listed answer of each `example` inside its context tokens ``[low, high)``.

@@ -1,7 +1,5 @@
 """Fit a plan to a number of tokens, so that recipes are compared at equal cost."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,15 +4,13 @@ It is three plain binary files, because Arrow tables are written in record batch
 one would be a copy.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -54,7 +52,7 @@ class TokenStore:
     def __len__(self) -> int:
         return len(self.context)
 
-    def select(self, rows: IntArray) -> TokenStore:
+    def select(self, rows: IntArray) -> Self:
         """Return the store of some of the examples, on the same tokens."""
         return dataclasses.replace(
             self,

@@ -9,8 +9,6 @@ A windows table is a `pandas.DataFrame` with one row per window and integer colu
 - ``length``: tokens of the finished input, special tokens included.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np
