@@ -1,5 +1,6 @@
 """Score predicted answers: word-level Jaccard (the competition's metric), exact match and F1."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -20,11 +21,11 @@ _CODES = {
     "vietnamese": "vi",
 }
 _ARTICLES = {
-    "ar": regex.compile("ال"),
-    "de": regex.compile(r"\b(?:ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b"),
-    "en": regex.compile(r"\b(?:a|an|the)\b"),
-    "es": regex.compile(r"\b(?:un|una|unos|unas|el|la|los|las)\b"),
-    "vi": regex.compile(r"\b(?:của|là|cái|chiếc|những)\b"),
+    "ar": re.compile("ال"),
+    "de": re.compile(r"\b(?:ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b"),
+    "en": re.compile(r"\b(?:a|an|the)\b"),
+    "es": re.compile(r"\b(?:un|una|unos|unas|el|la|los|las)\b"),
+    "vi": re.compile(r"\b(?:của|là|cái|chiếc|những)\b"),
 }
 
 
