@@ -96,6 +96,61 @@ def test_an_unshuffled_stage_keeps_the_order_of_the_corpus(stores):
     assert plan["example"].is_monotonic_increasing
 
 
+PLAIN = {"corpus": "near", "max_length": 64, "doc_stride": 16}
+OPTIONS = {
+    "max_length": 48,
+    "doc_stride": 8,
+    "negatives": 0.2,
+    "crop": True,
+    "balance": True,
+    "max_examples": 20,
+}
+
+
+@pytest.mark.parametrize(("option", "value"), OPTIONS.items())
+def test_every_option_of_a_source_acts(stores, option, value):
+    plain, changed = (
+        plan_of(stores, make_recipe([SourceConfig(**source)], shuffle=False))
+        for source in (PLAIN, PLAIN | {option: value})
+    )
+    assert not plain.equals(changed)
+    assert len(changed)
+
+
+def test_crop_leaves_the_grid_and_balance_drops_windows_with_an_answer(stores):
+    plain, cropped, balanced = (
+        plan_of(stores, make_recipe([SourceConfig(**PLAIN, **options)], shuffle=False))
+        for options in ({}, {"crop": True}, {"balance": True})
+    )
+    assert len(cropped) == len(plain)
+    assert len(set(cropped["context_from"])) > 2 * len(set(plain["context_from"]))
+    assert (balanced["start_token"] >= 0).sum() < (plain["start_token"] >= 0).sum()
+    assert (balanced["start_token"] < 0).sum() == (plain["start_token"] < 0).sum()
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_the_order_depends_on_the_seed(stores, mixed):
+    recipe = make_recipe([NEAR], [NEAR], shuffle=not mixed)  # nothing but the order is drawn
+    recipe.mixed = mixed
+    one, other = (plan_of(stores, recipe, seed=seed)["example"].tolist() for seed in (1, 2))
+    assert one != other
+    assert sorted(one) == sorted(other)
+
+
+@pytest.mark.parametrize("options", [{"negatives": 0.3}, {"max_examples": 9}, {"crop": True}])
+def test_what_is_drawn_depends_on_seed_stage_and_source(stores, options):
+    source = SourceConfig("far", 96, 32, **options)
+    columns = ["example", "context_from"]
+    recipe = make_recipe([source, source], [source], shuffle=False)
+    draws = []
+    for seed in (1, 2):
+        plan = plan_of(stores, recipe, seed=seed)
+        first, third = (plan[plan["stage"] == stage] for stage in (0, 1))
+        first, second = first.iloc[: len(third)], first.iloc[len(third) :]
+        draws += [part[columns].to_numpy().tolist() for part in (first, second, third)]
+    assert len({str(draw) for draw in draws}) == 6
+
+
 def test_the_same_seed_gives_the_same_plan_and_another_seed_another(stores):
     recipe = make_recipe([NEAR, FAR], [FAR])
     one, same, other = (plan_of(stores, recipe, seed=seed) for seed in (1, 1, 2))

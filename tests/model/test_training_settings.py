@@ -1,0 +1,117 @@
+"""Every setting of a training acts: another value gives other weights."""
+
+import numpy as np
+import pytest
+import torch
+
+from chaii.config.schema import Precision, TokenizerKind, TrainerConfig
+from chaii.model.collate import PlanDataset
+from chaii.model.trainer import train_model, training_arguments
+
+KIND = TokenizerKind.wordpiece
+
+
+@pytest.fixture
+def train(make_model, tiny_backbone, toy_plan, toy_store, tmp_path):
+    """Train the tiny model; returns its weights as one vector, and the log."""
+
+    def run(
+        *, seed=1, rate_factor=1.0, dropout=0.0, learning_rate=1e-3, warmup_ratio=0.1, **options
+    ):
+        model = make_model(KIND)
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = dropout
+        rates = {"learning_rate": learning_rate, "warmup_ratio": warmup_ratio}
+        options = {"precision": Precision.fp32, "logging_steps": 1, "num_evaluations": 0} | options
+        history = train_model(
+            model,
+            PlanDataset(toy_plan[KIND], {"toy": toy_store[KIND]}),
+            backbone=tiny_backbone(KIND, effective_batch_size=8, **rates),
+            trainer=TrainerConfig(**options),
+            folder=tmp_path / "checkpoints",
+            seed=seed,
+            rate_factor=rate_factor,
+        )
+        weights = torch.cat([weight.detach().flatten() for weight in model.parameters()])
+        return weights, history
+
+    return run
+
+
+SETTINGS = {
+    "learning_rate": 2e-3,
+    "warmup_ratio": 0.5,
+    "weight_decay": 1.0,
+    "max_grad_norm": 0.01,
+    "lr_scheduler_type": "constant",
+    "precision": Precision.bf16,
+    "max_steps": 3,
+    "rate_factor": 0.5,
+}
+
+
+PLAIN = {}  # the weights without any setting, trained once
+
+
+@pytest.mark.parametrize(("setting", "value"), [(None, None), *SETTINGS.items()])
+def test_another_value_gives_other_weights(setting, value, train):
+    if not PLAIN:
+        PLAIN["weights"] = train()[0]
+    weights, _ = train(**{setting: value} if setting else {})
+    assert torch.allclose(PLAIN["weights"], weights, atol=1e-6) == (setting is None)
+
+
+def test_the_seed_draws_the_dropout(train):
+    one, same, other = (train(dropout=0.2, seed=seed)[0] for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("setting", ["num_workers", "gradient_checkpointing"])
+def test_how_a_batch_is_made_changes_no_weight(setting, train):
+    torch.testing.assert_close(train()[0], train(**{setting: 1})[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("learning_rate", [1e-3, 3e-4])
+def test_the_highest_rate_is_the_configured_one_at_the_end_of_the_warm_up(learning_rate, train):
+    _, history = train(learning_rate=learning_rate, warmup_ratio=0.4)
+    rates = [entry["learning_rate"] for entry in history if "learning_rate" in entry]
+    assert max(rates) == pytest.approx(learning_rate)
+    assert np.argmax(rates) == 4  # of 9 steps, the first at rate 0
+
+
+ARGUMENTS = {  # ours: another value, what the library is told
+    "weight_decay": (0.3, {"weight_decay": 0.3}),
+    "max_grad_norm": (0.3, {"max_grad_norm": 0.3}),
+    "lr_scheduler_type": ("cosine", {"lr_scheduler_type": "cosine"}),
+    "per_device_train_batch_size": (
+        4,
+        {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2},
+    ),
+    "num_workers": (3, {"dataloader_num_workers": 3}),
+    "logging_steps": (7, {"logging_steps": 7}),
+    "precision": (Precision.bf16, {"bf16": True, "fp16": False}),
+    "num_evaluations": (5, {"save_steps": 3, "save_strategy": "steps"}),
+    "max_steps": (4, {"max_steps": 4}),
+}
+
+
+@pytest.mark.parametrize(("setting", "value", "told"), [(k, *v) for k, v in ARGUMENTS.items()])
+def test_the_library_is_told(setting, value, told, tiny_backbone, tmp_path):
+    def translate(**options):
+        return training_arguments(
+            100,
+            backbone=tiny_backbone(KIND, effective_batch_size=8),
+            trainer=TrainerConfig(**{"precision": Precision.fp32} | options),
+            folder=tmp_path,
+            seed=5,
+            score=None,
+        )
+
+    plain, changed = translate(), translate(**{setting: value})
+    assert {name: getattr(changed, name) for name in told} == told
+    assert any(getattr(plain, name) != getattr(changed, name) for name in told)
+    assert plain.seed == 5
+    assert plain.train_sampling_strategy == "sequential"
+    assert not plain.logging_nan_inf_filter

@@ -1,0 +1,111 @@
+"""Every setting of a recipe reaches the training: what the model is shown changes with it."""
+
+import numpy as np
+import pytest
+
+import chaii.train
+from chaii.config.checks import check_train
+
+FEW = ("max_examples=40", "trainer.num_evaluations=0")
+
+
+class ReachedTrainingError(Exception):
+    """Stops a run where its training would begin."""
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    return tmp_path_factory.mktemp("settings")
+
+
+@pytest.fixture
+def begin(compose_config, output, monkeypatch):
+    """Run a fold of the demo until its training begins; returns what the model would be shown."""
+
+    def run(*overrides):
+        caught = []
+
+        def catch(model, dataset, **options):
+            caught.append((model, dataset, options))
+            raise ReachedTrainingError
+
+        monkeypatch.setattr(chaii.train, "train_model", catch)
+        config = compose_config(
+            "train", *FEW, f"paths.output={output}", "overwrite=true", *overrides
+        )
+        with pytest.raises(ReachedTrainingError):
+            chaii.train.train_fold(check_train(config))
+        model, dataset, options = caught[0]
+        features = [dataset[i] for i in range(0, len(dataset), 3)]
+        return {
+            "ids": [feature.input_ids.tolist() for feature in features],
+            "labels": [feature.start_tokens.tolist() for feature in features],
+            "lengths": [len(feature.input_ids) for feature in features],
+            "weights": float(
+                sum(weight.detach().double().abs().sum() for weight in model.parameters())
+            ),
+            "rate": options["rate_factor"],
+            "seed": options["seed"],
+            "learning_rate": options["backbone"].learning_rate,
+        }
+
+    return run
+
+
+PLAIN = {}  # what it would be shown as shipped, prepared once
+
+
+@pytest.fixture
+def plain(begin):
+    return PLAIN or PLAIN.update(begin()) or PLAIN
+
+
+def test_nothing_changes_by_itself(begin, plain):
+    assert begin() == plain
+
+
+SOURCE = "recipe.stages.0.sources.0"
+CHANGES = {  # what changes of that which the model is shown
+    "seed=5": ["ids", "weights", "seed"],
+    "recipe.cutout.rate=0.3": ["ids"],
+    "recipe.cutout.span=4": ["ids"],
+    "recipe.cutout.question=false": ["ids"],
+    "recipe.mixed=true": ["ids", "lengths"],
+    "recipe.stages.0.shuffle=false": ["ids", "lengths"],
+    "recipe.stages.0.epochs=2": ["ids", "lengths"],
+    f"{SOURCE}.max_length=64": ["ids", "lengths"],
+    f"{SOURCE}.doc_stride=8": ["ids"],
+    f"{SOURCE}.negatives=1.0": ["ids", "lengths"],
+    f"{SOURCE}.crop=true": ["ids"],
+    f"{SOURCE}.balance=true": ["ids"],
+    f"{SOURCE}.max_examples=5": ["ids", "lengths"],
+    "corpora.demo_chaii.labels=all": ["labels"],
+    "backbone.effective_batch_size=16": ["lengths"],
+    "backbone.learning_rate=0.5": ["learning_rate"],
+    "backbone.config.hidden_size=32": ["weights"],
+    "fold=1": ["ids"],
+    "folds.seed=7": ["ids"],
+    "max_examples=20": ["ids", "lengths"],
+}
+
+
+@pytest.mark.parametrize(("setting", "changed"), CHANGES.items())
+def test_a_setting_acts(setting, changed, begin, plain):
+    shown = begin(setting)
+    assert {name for name in changed if shown[name] == plain[name]} == set()
+
+
+def test_cutout_alone_masks(begin, plain):
+    clean, cut = begin("recipe.cutout.rate=0"), begin("recipe.cutout.rate=0.3")
+    assert clean["lengths"] == cut["lengths"] == plain["lengths"]
+    assert clean["labels"] == cut["labels"]
+    masked = np.concatenate(
+        [np.not_equal(a, b) for a, b in zip(clean["ids"], cut["ids"], strict=True)]
+    )
+    assert 0.2 < masked.mean() < 0.35
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4])
+def test_the_order_is_the_same_for_any_batch_size(batch_size, begin, plain):
+    shown = begin(f"trainer.per_device_train_batch_size={batch_size}")
+    assert shown == plain
