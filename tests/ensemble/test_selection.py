@@ -209,3 +209,11 @@ def test_the_rule_for_ties_is_chosen_where_it_surely_gains():
     texts = [[f"{WORDS[place]} {WORDS[place + 1]}"] for place in right]
     gold = GoldAnswers(texts=texts, contexts=range(300))
     assert choose(lambda _: groups, gold, voters=["a", "b"]).tie is Tie.keep
+
+
+def test_a_gain_that_one_of_many_comparisons_has_by_chance_is_not_taken():
+    right = np.random.default_rng(0).integers(9, size=300)
+    worse = np.where(np.arange(300) < 4, right + 1, right)  # 4 rows: above 0 at 95 % alone
+    groups = {Merge.max: {"a": pointing_at(worse)}, Merge.mean: {"a": pointing_at(right)}}
+    method = choose(groups.__getitem__, gold_at(right), voters=["a"])
+    assert method.decode.merge is Merge.max

@@ -82,7 +82,9 @@ def _fuse_rows(
     with np.errstate(divide="ignore"):
         scores = score_tokens(np.log(start), np.log(end), row_start, how=decoding.score)
     spans = best_spans(
-        np.where(longest > 0, scores[0], -np.inf),
+        scores[
+            0
+        ],  # inside a token, its first character has an equal score, and wins as the earlier
         np.where(ends, scores[1], -np.inf),
         row_start,
         max_tokens=np.maximum(longest, 1),
