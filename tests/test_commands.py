@@ -1,6 +1,8 @@
 """What a command does where it is interrupted, where nobody reads it, in any locale."""
 
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -65,3 +67,22 @@ def test_each_run_of_a_sweep_has_its_own_name(tmp_path):
     runs = {path.parent.relative_to(tmp_path / "runs") for path in tmp_path.rglob("metrics.json")}
     names = "demo_muril_seed5", "demo_muril_seed6"
     assert runs == {Path(name, fold) for name in names for fold in ("fold0", "fold1")}
+
+
+def test_a_full_disk_is_one_line_and_an_earlier_file_stays(tmp_path):
+    def limit():  # a file cannot grow further: what a full disk looks like to one file
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+
+    process = start(tmp_path, "trainer.max_steps=2", preexec_fn=limit)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    assert re.search(r"^error: .*: File too large$", errors, re.MULTILINE)
+
+
+def test_a_file_where_a_folder_belongs_is_one_line(tmp_path):
+    (tmp_path / "runs").write_text("not a folder", encoding="utf-8")
+    process = start(tmp_path)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert re.fullmatch(r"error: .*runs.*: (File exists|Not a directory)\n", errors)

@@ -18,7 +18,7 @@ def write_whole(path: Path) -> Iterator[Path]:
     is left and an earlier `path` keeps its content. Parent folders are made.
 
     Raises:
-        OSError: the block's own, or `path` cannot be replaced.
+        OSError: the block's own, or `path` cannot be replaced; it names a file.
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp(), "scores.csv")
@@ -35,6 +35,10 @@ def write_whole(path: Path) -> Iterator[Path]:
         if building.is_dir() and path.is_dir():
             path.rename(workshop / f"{path.name}.old")  # a folder cannot replace a folder
         building.replace(path)
+    except OSError as error:
+        if error.filename is None:  # a write to an open file does not tell which
+            error.filename = str(path)
+        raise
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from safetensors import SafetensorError
 from yaml import MarkedYAMLError
 
 from chaii.config.renamed import find_renamed
@@ -19,6 +20,7 @@ EXPECTED = (
     HydraException,
     OmegaConfBaseException,
     MarkedYAMLError,
+    SafetensorError,
 )  # what a setting, a file or a collapsed training raises; anything else is a fault of the code
 _TRACEBACKS = "HYDRA_FULL_ERROR" in os.environ
 

@@ -3,12 +3,14 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import (
     PreTrainedModel,
@@ -84,12 +86,12 @@ def train_model(
         borders=borders,
     )
     loop.remove_callback(ProgressCallback)
-    guard, stop = CollapseGuard(), SafeStop()
+    guard, stop, progress = CollapseGuard(), SafeStop(), QuietProgress()
     scale, reset = RateScale(rate_factor), StageReset(borders)
-    for callback in (QuietProgress(), stop, guard, scale, reset):
+    for callback in (progress, stop, guard, scale, reset):
         loop.add_callback(callback)
     checkpoint = find_checkpoint(folder)
-    with stop:
+    with stop, closing(progress):
         if checkpoint and read_step(checkpoint) >= arguments.max_steps:
             loop.restore(checkpoint)
         else:
@@ -126,6 +128,11 @@ class QuietProgress(ProgressCallback):  # type: ignore[misc]  # transformers is 
     """The library's progress bar with the loss beside it; only scores get a line of their own."""
 
     training_bar: Any
+
+    def close(self) -> None:
+        """End the bar's line, also where an error stops the training."""
+        if self.training_bar is not None:
+            self.training_bar.close()
 
     def on_log(
         self, _args: Any, state: Any, _control: Any, logs: dict[str, Any] | None = None, **_: Any
@@ -178,10 +185,12 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         self._load_from_checkpoint(self.state.best_model_checkpoint or str(checkpoint))
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        super()._save_checkpoint(*args, **kwargs)
-        folder = Path(self.args.output_dir)
-        seconds = self._earlier + time.perf_counter() - self._began
-        seal_checkpoint(folder / f"checkpoint-{self.state.global_step}", seconds=seconds)
+        folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
+        try:
+            super()._save_checkpoint(*args, **kwargs)
+        except (RuntimeError, SafetensorError) as error:  # of a full disk too
+            raise OSError(f"{folder}: the checkpoint cannot be written: {error}") from error
+        seal_checkpoint(folder, seconds=self._earlier + time.perf_counter() - self._began)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the model and tell the callbacks, as the library's own method does."""
