@@ -35,6 +35,20 @@ def test_a_single_cluster_has_no_spread():
     assert bootstrap_interval([0.0, 1.0], clusters=["a", "a"]) == (0.5, 0.5, 0.5)
 
 
+@pytest.mark.parametrize("change", [{"level": 0.99}, {"rounds": 50}, {"seed": 1}])
+def test_every_setting_changes_the_interval(change):
+    values = np.random.default_rng(5).normal(size=100)
+    default, changed = bootstrap_interval(values), bootstrap_interval(values, **change)
+    assert (changed.low, changed.high) != (default.low, default.high)
+    assert bootstrap_interval(values, **change) == changed
+
+
+def test_a_higher_level_widens_the_interval():
+    values = np.random.default_rng(5).normal(size=100)
+    low, high = (bootstrap_interval(values, level=level) for level in (0.8, 0.99))
+    assert high.low < low.low < low.high < high.high
+
+
 def test_many_rows_are_drawn_in_parts(monkeypatch):
     values = np.random.default_rng(3).normal(size=100)
     whole = bootstrap_interval(values)

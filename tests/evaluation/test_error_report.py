@@ -137,6 +137,13 @@ def test_worst_rows_come_surest_first(rows):
     assert re.findall(r"row-\d", worst) == ["row-2", "row-1"]
 
 
+def test_worst_rows_come_lowest_first():
+    half = make_row(0, HINDI, "गंगा नदी", "गंगा", score=9.0)
+    wrong = make_row(1, HINDI, "गंगा नदी", "भारत", score=1.0)
+    page = render(pd.DataFrame([half, wrong]))
+    assert re.findall(r"row-\d", page) == ["row-1", "row-0"]
+
+
 def test_changed_rows_are_those_that_differ_from_the_first_member(rows):
     changed = section(render(rows), "changed")
     assert re.findall(r"row-\d", changed) == ["row-0", "row-2"]

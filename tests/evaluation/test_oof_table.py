@@ -47,6 +47,13 @@ def test_jaccard_is_that_of_each_row(examples):
     assert [list(members) for members in table["members"]] == [[], []]
 
 
+def test_the_best_accepted_answer_counts(examples):
+    golds = [["पटना", "दिल्ली"], []]
+    examples = examples.remove_columns("answer_text").add_column("answer_text", golds)
+    table = make_oof_table(examples, answer_all("दिल्ली"))
+    assert table["jaccard"].tolist() == [1, 0]
+
+
 def test_folds_are_read_as_one_table(examples, tmp_path):
     paths = [tmp_path / "0", tmp_path / "1"]
     for path, row in zip(paths, (0, 1), strict=True):
