@@ -216,6 +216,13 @@ def test_steps_mix_corpora_as_uniform_draws_do(stores):
     assert np.mean(ours) < 1.15 * np.mean(uniform)
 
 
+def test_steps_that_are_sorted_together_are_in_random_order(stores):
+    length = plan_of(stores, make_recipe(ALIKE), step=32)["length"].to_numpy()
+    length = length[: len(length) // 128 * 128]
+    by_place = length.reshape(-1, 4, 32).mean(axis=(0, 2))  # first to fourth step of each four
+    assert by_place.max() - by_place.min() < 0.02 * length.mean()
+
+
 def test_a_stage_is_not_sorted_by_length(stores):
     plan = plan_of(stores, MANY, step=32)
     length = plan.loc[plan["stage"] == 1, "length"].iloc[32:-32]
