@@ -39,6 +39,11 @@ def test_a_run_folder_holds_what_the_design_says(demo_run):
     }
 
 
+def test_the_weights_are_readable_by_whom_the_other_files_are(demo_run):
+    modes = {path.stat().st_mode for path in demo_run.model.iterdir()}
+    assert len(modes) == 1
+
+
 def test_the_model_of_a_run_is_loaded_by_transformers(demo_run):
     model = AutoModelForQuestionAnswering.from_pretrained(demo_run.model)
     tokenizer = AutoTokenizer.from_pretrained(demo_run.model)

@@ -187,6 +187,9 @@ class RunFolder:
         with write_whole(self.model) as building:
             model.save_pretrained(building)
             tokenizer.save_pretrained(building)
+            mode = (building / "config.json").stat().st_mode
+            for weights in building.glob("*.safetensors"):
+                weights.chmod(mode)  # the library lets nobody but their owner read them
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write the metrics, with which the run is finished; `tidy` does the rest."""
