@@ -172,9 +172,8 @@ def _check_lengths(config: TrainConfig) -> None:
             lengths[f"recipe.stages[{s}].sources[{i}].max_length"] = source.max_length
     for key, length in lengths.items():
         if limit is not None and length > limit:
-            raise ConfigError(
-                f"{key}={length}: {config.backbone.name} reads at most {limit} tokens"
-            )
+            rule = f"must be at most {limit}, the positions of {config.backbone.name}"
+            raise ConfigError(f"{key}={length}: {rule}")
 
 
 def _train(
