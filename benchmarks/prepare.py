@@ -24,9 +24,8 @@ from made import make_examples, make_tokenizer, read_xquad_by_article
 from measure import Line, alternate, compare, parse_arguments, report
 from standard_windows import drop_negatives, map_windows, reopen
 
-from chaii.recipe.plan import keep_negatives
 from chaii.recipe.token_store import TokenStore, open_store
-from chaii.recipe.windows import finished_input, slide
+from chaii.recipe.windows import finished_input, keep_negatives, slide
 
 LENGTHS = ((256, 128), (384, 192), (448, 192))  # max_length, doc_stride
 NEGATIVES = 0.1  # share that is kept

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from chaii.config.schema import RecipeConfig, SourceConfig, StageConfig
-from chaii.recipe.plan import keep_negatives, make_plan
+from chaii.recipe.plan import make_plan
 from chaii.recipe.plan_summary import padding_share
 from chaii.recipe.token_store import open_store
+from chaii.recipe.windows import keep_negatives
 
 
 @pytest.fixture(scope="module")

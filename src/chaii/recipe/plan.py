@@ -12,7 +12,7 @@ from chaii.recipe.augmentation import balance_positions
 from chaii.recipe.span_labels import IntArray
 from chaii.recipe.token_budget import thin_stages
 from chaii.recipe.token_store import TokenStore
-from chaii.recipe.windows import crop, slide
+from chaii.recipe.windows import crop, keep_negatives, slide
 
 _STRATA = 4  # ranges of length in each optimiser step
 _POOL = 4  # steps that are sorted by length together: with more, a step is less like a uniform draw
@@ -93,17 +93,6 @@ def cut_source(
     if source.balance:
         windows = balance_positions(windows, generator=generator)
     return windows.assign(corpus=source.corpus)
-
-
-def keep_negatives(
-    windows: pd.DataFrame, *, share: float, generator: np.random.Generator
-) -> pd.DataFrame:
-    """Keep all windows with an answer and a random `share` of those without, in order."""
-    negative = np.flatnonzero(windows["start_token"].to_numpy() < 0)
-    dropped = len(negative) - round(share * len(negative))
-    keep = np.ones(len(windows), dtype=bool)
-    keep[generator.choice(negative, size=dropped, replace=False)] = False
-    return windows[keep]
 
 
 def _shuffle(

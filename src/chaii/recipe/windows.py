@@ -91,6 +91,17 @@ def label(
     return pd.DataFrame({name: column.astype(np.int32) for name, column in columns.items()})
 
 
+def keep_negatives(
+    windows: pd.DataFrame, *, share: float, generator: np.random.Generator
+) -> pd.DataFrame:
+    """Keep all windows with an answer and a random `share` of those without, in order."""
+    negative = np.flatnonzero(windows["start_token"].to_numpy() < 0)
+    dropped = len(negative) - round(share * len(negative))
+    keep = np.ones(len(windows), dtype=bool)
+    keep[generator.choice(negative, size=dropped, replace=False)] = False
+    return windows[keep]
+
+
 def crop(
     windows: pd.DataFrame, store: TokenStore, *, generator: np.random.Generator
 ) -> pd.DataFrame:
