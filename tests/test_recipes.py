@@ -63,6 +63,7 @@ def test_a_recipe_starts(recipe, compose_config, tmp_path):
         f"corpora=[{','.join(corpora)}]",
         f"recipe={recipe}",
         f"folds.validation_corpora=[{validated}]",
+        "folds.scheme=stratified",  # so few rows may share one context
         *(override for corpus in corpora for override in stand_in(corpus)),
     ]
     config = compose_config("train", *overrides, *FEW, f"paths.output={tmp_path}")
