@@ -18,6 +18,8 @@ PRETRAINED = sorted(name for name, backbone in BACKBONES.items() if "pretrained"
 STAND_INS = {
     "chaii": "chaii/train.csv",
     "squad": "squad/train.json",
+    "squad_articles": "squad/train.json",
+    "xquad_en_articles": "squad/train.json",
     "xquad_hi": "xquad/xquad.hi.json",
     "mlqa_hi": "xquad/xquad.hi.json",
     "natural_questions": "squad/train.json",
