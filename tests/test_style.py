@@ -142,7 +142,7 @@ ALLOWED = re.compile(  # a setting's value; blending, where logits are averaged
     re.I,
 )
 LISTS_OLD_NAMES = {
-    SOURCE / "config" / "renamed.py",
+    SOURCE / "config" / "settings.py",
     ROOT / "tests" / "config" / "test_checks.py",
     ROOT / "tests" / "test_style.py",
 }

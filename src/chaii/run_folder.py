@@ -20,9 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from chaii.config.environment import describe_environment
 from chaii.config.errors import ConfigError, describe_error
-from chaii.config.renamed import list_renamed
 from chaii.config.schema import TrainConfig
-from chaii.config.settings import describe_changes
+from chaii.config.settings import describe_changes, list_renamed
 from chaii.files import write_whole
 
 

@@ -26,7 +26,7 @@ from chaii.corpus.training_data import (
     split_examples,
 )
 from chaii.evaluation.evaluator import Evaluator
-from chaii.evaluation.score_table import format_scores
+from chaii.evaluation.metrics import format_scores
 from chaii.model.backbone import load_model, load_tokenizer, position_limit
 from chaii.model.checkpoints import find_checkpoint, read_seconds, read_step
 from chaii.model.collapse_guard import CollapseError

@@ -4,8 +4,7 @@ import random
 
 import pytest
 
-from chaii.corpus.checks import Tally, check_answers
-from chaii.corpus.reports import CorpusReport, LanguageReport, format_reports
+from chaii.corpus.checks import CorpusReport, LanguageReport, Tally, check_answers, format_reports
 
 CONTEXT = "Rome, Paris, Rome, Paris; क\u093cल"  # qa as KA + NUKTA
 CASES = {  # (text, start) -> (text, start, repaired)

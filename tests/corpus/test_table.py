@@ -13,8 +13,8 @@ import pytest
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat, OnError, Unanswerable
 from chaii.corpus import readers, table
+from chaii.corpus.checks import load_report
 from chaii.corpus.readers import EXAMPLE_FEATURES, CorpusError, read_corpus
-from chaii.corpus.reports import load_report
 
 LONG_AGO = time.time_ns() - 10**12
 

@@ -4,7 +4,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from chaii.evaluation.metrics import exact_match, f1, jaccard, score_answers, score_rows
+from chaii.evaluation.metrics import (
+    exact_match,
+    f1,
+    format_scores,
+    jaccard,
+    score_answers,
+    score_rows,
+    tabulate_scores,
+)
 
 
 @pytest.mark.parametrize(
@@ -129,3 +137,27 @@ def test_f1_follows_the_script_of_mlqa(
     for name in (language, language.title(), codes.get(language, "en")):
         assert f1(prediction, gold, language=name) == pytest.approx(expected)
     assert f1(prediction, gold, language="hindi") != pytest.approx(expected)
+
+
+SCORES = score_answers(["a b", "c"], [["a"], ["c"]], ["tamil", "hindi"])
+
+
+def test_one_model_has_a_line_of_all_rows_and_one_per_language():
+    assert format_scores(SCORES).splitlines() == [
+        "| rows of   |   rows |   jaccard |   exact |     f1 |",
+        "|-----------|--------|-----------|---------|--------|",
+        "| all       |      2 |    0.7500 |  0.5000 | 0.8333 |",
+        "| hindi     |      1 |    1.0000 |  1.0000 | 1.0000 |",
+        "| tamil     |      1 |    0.5000 |  0.0000 | 0.6667 |",
+    ]
+
+
+def test_many_models_have_one_row_each():
+    table = tabulate_scores([("member", "run/0", SCORES), ("vote", "vote", SCORES)])
+    columns = ["kind", "name", "rows", "jaccard", "exact", "f1", "hindi", "tamil"]
+    assert list(table) == columns
+    assert table.loc[1, ["kind", "hindi", "tamil"]].tolist() == ["vote", 1, 0.5]
+
+
+def test_no_model_gives_a_table_without_rows():
+    assert list(tabulate_scores([])) == ["kind", "name", "rows", "jaccard", "exact", "f1"]

@@ -11,7 +11,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from safetensors import SafetensorError
 from yaml import MarkedYAMLError
 
-from chaii.config.renamed import find_renamed
+from chaii.config.settings import find_renamed
 
 EXPECTED = (
     ValueError,

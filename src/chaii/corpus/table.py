@@ -22,7 +22,7 @@ from datasets import Dataset, DatasetInfo, Features, List, Value
 from filelock import FileLock
 
 from chaii.config.corpora import CorpusConfig
-from chaii.corpus.reports import CorpusReport, load_report
+from chaii.corpus.checks import CorpusReport, load_report
 from chaii.files import write_whole
 
 EXAMPLE_FEATURES = Features(

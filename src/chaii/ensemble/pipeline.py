@@ -11,8 +11,8 @@ from datasets import Dataset
 from omegaconf import OmegaConf
 
 from chaii.config.ensemble import EnsembleConfig, Merge, MethodConfig, MethodKind
+from chaii.corpus.checks import format_reports
 from chaii.corpus.readers import read_corpus
-from chaii.corpus.reports import format_reports
 from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers
 from chaii.demo.corpora import write_demo_corpora
@@ -21,9 +21,8 @@ from chaii.ensemble.methods import MemberPredictions
 from chaii.ensemble.selection import GoldAnswers, choose_method, describe_method
 from chaii.ensemble.submission import answer_test, result_path
 from chaii.ensemble.time_budget import Budget
-from chaii.evaluation.metrics import score_answers
+from chaii.evaluation.metrics import format_table, score_answers, tabulate_scores
 from chaii.evaluation.oof_table import example_keys, make_oof_table, write_oof_table
-from chaii.evaluation.score_table import format_table, tabulate_scores
 from chaii.files import write_whole
 
 Line = tuple[str, str, Mapping[str, Any]]  # of the score table: kind, name, scores

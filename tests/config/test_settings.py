@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from chaii.config.compose import compose_config
-from chaii.config.renamed import RENAMED, find_renamed, list_renamed
+from chaii.config.settings import RENAMED, find_renamed, list_renamed
 
 CONF = Path(__file__).parents[2] / "conf"
 
