@@ -109,3 +109,25 @@ def test_cutout_alone_masks(begin, plain):
 def test_the_order_is_the_same_for_any_batch_size(batch_size, begin, plain):
     shown = begin(f"trainer.per_device_train_batch_size={batch_size}")
     assert shown == plain
+
+
+def flip_a_byte(output):
+    file = max(output.glob("tokens/*/*/input_ids.bin"), key=lambda path: path.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[0] ^= 1
+    file.write_bytes(content)
+
+
+def test_verify_compares_every_byte_of_a_large_store(compose_config, output, monkeypatch, capsys):
+    monkeypatch.setattr("chaii.recipe.token_store._SMALL", 0)
+
+    def count_notices(verify):
+        overrides = (*FEW, f"paths.output={output}", f"verify={verify}")
+        capsys.readouterr()
+        chaii.train.prepare_fold(check_train(compose_config("train", *overrides)))
+        return capsys.readouterr().out.count("damaged; its texts are tokenised again")
+
+    assert count_notices("true") == 0
+    flip_a_byte(output)
+    assert count_notices("false") == 0
+    assert count_notices("true") == 1

@@ -156,7 +156,9 @@ def prepare_fold(config: TrainConfig) -> PreparedFold:
     stores = {}
     for name, examples in corpora.items():
         every = config.corpora[name].labels is Labels.all
-        stores[name] = open_store(examples, tokenizer, tokens, every_answer=every)
+        stores[name] = open_store(
+            examples, tokenizer, tokens, every_answer=every, verify=config.verify
+        )
         unknown = stores[name].unknown_share()
         if unknown > _UNKNOWN:
             print(f"warning: {name}: {unknown:.1%} of its pieces are unknown to the tokenizer")

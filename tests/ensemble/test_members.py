@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +112,18 @@ def test_the_precision_is_the_runs_own_unless_set(run, infer):
     change_config(run, "trainer.precision", "bf16")
     assert infer().precision is Precision.bf16
     assert infer("precision=fp32").precision is Precision.fp32
+
+
+def test_verify_compares_every_byte_of_the_token_store(infer, monkeypatch, capsys):
+    monkeypatch.setattr("chaii.recipe.token_store._SMALL", 0)
+    job = infer()
+    file = job.store.input_ids.base.filename
+    content = bytearray(Path(file).read_bytes())
+    Path(file).write_bytes(bytes([content[0] ^ 1, *content[1:]]))
+    infer()
+    assert "damaged" not in capsys.readouterr().out
+    infer("verify=true")
+    assert capsys.readouterr().out.count("damaged; its texts are tokenised again") == 1
 
 
 def test_settings_reach_the_model(infer, monkeypatch):

@@ -117,4 +117,5 @@ class EnsembleConfig:
     n_best: int = 0  # answers per group and question to write beside the submission
     predict_batch_size: int = 32  # windows
     precision: Precision | None = None  # None: the precision that each run was trained in
+    verify: bool = False  # compare every byte of large token stores with their checksum, too
     paths: PathsConfig = MISSING

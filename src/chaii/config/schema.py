@@ -170,6 +170,7 @@ class TrainConfig:
     fold: str = "0"  # a number, or "all" to train on everything
     seed: int = 2021
     overwrite: bool = False  # train anew where there is a run of this name
+    verify: bool = False  # compare every byte of large token stores with their checksum, too
     paths: PathsConfig = MISSING
     backbone: BackboneConfig = MISSING
     recipe: RecipeConfig = MISSING

@@ -73,7 +73,8 @@ class Inference:
         precision = config.precision or Precision[member.config.trainer.precision]
         self.precision = choose_precision(precision)
         self.test = test
-        self.store = open_store(test, member.tokenizer, Path(config.paths.tokens))
+        tokens = Path(config.paths.tokens)
+        self.store = open_store(test, member.tokenizer, tokens, verify=config.verify)
         self.windows = slide(
             self.store,
             max_length=recipe.predict_max_length,
@@ -275,10 +276,11 @@ def load_oof_predictions(
     """
     members = [member for member in members if member.run.logits.is_dir()]
     stored = [Prediction.load(member.run.logits) for member in members]
+    tokens = Path(config.paths.tokens)
     logits = [
         read_context_logits(
             prediction,
-            open_store(prediction.examples, members[0].tokenizer, Path(config.paths.tokens)),
+            open_store(prediction.examples, members[0].tokenizer, tokens, verify=config.verify),
             max_answer_tokens=members[0].max_answer_tokens,
             merge=merge,
         )

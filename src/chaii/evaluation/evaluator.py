@@ -23,7 +23,8 @@ class Evaluator:
     def __init__(self, config: TrainConfig, examples: Dataset, tokenizer: Any) -> None:
         self._trainer = config.trainer
         self._examples = examples
-        self._store = open_store(examples, tokenizer, Path(config.paths.tokens))
+        tokens = Path(config.paths.tokens)
+        self._store = open_store(examples, tokenizer, tokens, verify=config.verify)
         self._windows = slide(
             self._store,
             max_length=config.recipe.predict_max_length,
