@@ -1,5 +1,6 @@
 """Fixtures shared by all rooms: real data where it is at hand, tiny tokenizers of each family."""
 
+import gc
 import importlib
 import os
 
@@ -16,7 +17,28 @@ from chaii.config import compose
 from chaii.config.checks import check_ensemble, check_train
 from chaii.config.schema import ScratchConfig, TokenizerKind
 from chaii.corpus.readers import EXAMPLE_FEATURES
+from chaii.demo import corpora
 from chaii.model.backbone import train_tokenizer
+
+
+def pytest_collection_finish():
+    """Leave what the libraries made while they were imported out of every garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def demo_is_generated_once():
+    """Most tests write the demo's corpora to a folder of their own, all with one seed."""
+    generate, made = corpora.generate_files, {}
+
+    def generate_once(rng):
+        seed = rng.bit_generator.seed_seq.entropy
+        return made[seed] if seed in made else made.setdefault(seed, generate(rng))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpora, "generate_files", generate_once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,6 @@ def run_study(output, *overrides):
 def output(tmp_path_factory):
     """The folder of a study of three arms, which two processes worked on."""
     output = tmp_path_factory.mktemp("study")
-    run_study(output, "study.seeds=[1]", "max_hours=0.0001")  # one run, and the demo's corpora
     processes = [start_study(output, "study.seeds=[1]") for _ in range(2)]
     for process in processes:
         process.communicate()

@@ -59,14 +59,13 @@ def test_names_and_paths_may_have_any_letters(tmp_path):
 
 def test_each_run_of_a_sweep_has_its_own_name(tmp_path):
     steps = "trainer.max_steps=1", "trainer.num_evaluations=1"
-    command = [sys.executable, SCRIPT, "-m", FEW[0], *steps, "fold=0,1", "seed=5,6"]
+    command = [sys.executable, SCRIPT, "-m", FEW[0], *steps, "seed=5,6"]
     done = subprocess.run(
         [*command, f"paths.output={tmp_path}"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     runs = {path.parent.relative_to(tmp_path / "runs") for path in tmp_path.rglob("metrics.json")}
-    names = "demo_muril_seed5", "demo_muril_seed6"
-    assert runs == {Path(name, fold) for name in names for fold in ("fold0", "fold1")}
+    assert runs == {Path("demo_muril_seed5/fold0"), Path("demo_muril_seed6/fold0")}
 
 
 def test_a_full_disk_is_one_line_and_an_earlier_file_stays(tmp_path):

@@ -25,7 +25,6 @@ FITTING = {  # what else a file needs so that no rule is broken
 }
 
 
-@functools.cache
 def compose_for(path):
     """A configuration that uses the file, filled and checked."""
     group, name = path.parent.as_posix(), path.stem
@@ -35,7 +34,12 @@ def compose_for(path):
     if name == "study" or group == "study":
         overrides = [f"{group}={name}"] if group != "." else []
         return check_ablate(compose_config(CONF, "study", overrides))
-    return check_train(compose_config(CONF, "train", train_overrides(path)))
+    return compose_training(*train_overrides(path))
+
+
+@functools.cache
+def compose_training(*overrides):
+    return check_train(compose_config(CONF, "train", overrides))
 
 
 def train_overrides(path):

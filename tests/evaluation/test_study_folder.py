@@ -81,3 +81,14 @@ def test_the_results_are_small_and_hold_no_path(folder):
     shutil.rmtree(folder.path / ".locks")
     assert sum(file.stat().st_size for file in folder.path.iterdir()) < 100_000
     assert "/tmp" not in json.dumps(folder.read_runs())
+
+
+def test_runs_wait_for_the_reference(demo_run, tmp_path):
+    folder = StudyFolder(tmp_path / "toy")
+    folder.path.mkdir()
+    folder.add(OTHER, demo_run, overrides=["a=1"], cpu_seconds=None)
+    assert "full has no finished run yet" in folder.compare(STUDY, rounds=100)
+    folder.add(StudyRun("toy", "full", 2, "0"), demo_run, overrides=[], cpu_seconds=None)
+    assert "short" not in folder.compare(STUDY, rounds=100)
+    folder.add(RUN, demo_run, overrides=[], cpu_seconds=None)
+    assert "short" in folder.compare(STUDY, rounds=100)

@@ -24,7 +24,7 @@ CORPORA = {  # name: file, what its reader must be told
     "tydi_telugu": ("tydiqa_goldp/telugu_*.json", {}),
     "tydi_bengali": ("tydiqa_goldp/bengali_*.json", {}),
     "tydi_english": ("tydiqa_goldp/english_*_train.json", {}),
-    "squad": ("squad/train-*.json", {"language": "english", "max_examples": 2000}),
+    "squad": ("squad/train-*.json", {"language": "english"}),
     "chaii": ("chaii/train_rows.csv", {"format": CorpusFormat.chaii_csv}),
 }
 ENGLISH = ["squad", "tydi_english"]
@@ -106,11 +106,13 @@ def read_back(examples, store):
     return pd.DataFrame(rows, columns=["label", "read", "why", "contained"])
 
 
-@pytest.fixture(scope="module")
-def corpora(chaii_data):
+@pytest.fixture(scope="module", params=[300, pytest.param(2000, marks=pytest.mark.slow)])
+def corpora(chaii_data, request):
+    """Rows of each corpus, at most so many of a file, once for each of their answers."""
     examples = {}
     for name, (file, options) in CORPORA.items():
-        source = CorpusConfig(**{"format": SQUAD, "path": str(chaii_data / file)} | options)
+        options = {"format": SQUAD, "max_examples": request.param} | options
+        source = CorpusConfig(path=str(chaii_data / file), **options)
         examples[name] = one_answer_a_row(read_corpus(name, source)[0])
     return examples
 

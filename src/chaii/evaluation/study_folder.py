@@ -105,10 +105,16 @@ class StudyFolder:
                 building.write_text(text + "\n", encoding="utf-8")
 
     def compare(self, study: StudyConfig, *, rounds: int) -> str:
-        """Compare the finished runs of the study's arms; writes and returns the table, draws it."""
+        """Compare the finished runs of the study's arms; writes and returns the table, draws it.
+
+        A run is compared once the reference's run of its seed and fold is finished as well.
+        """
         rank = {arm: number for number, arm in enumerate(study.arms)}
         rows = self.read_rows()
-        rows = rows[rows["arm"].isin(rank)]
+        compared = rows.loc[rows["arm"] == study.reference, _KEY[1:]].drop_duplicates()
+        if compared.empty:
+            return f"the reference arm {study.reference} has no finished run yet: compared nothing"
+        rows = rows[rows["arm"].isin(rank)].merge(compared)
         rows = rows.sort_values("arm", key=lambda names: names.map(rank), kind="stable")
         effects = compare_arms(rows, reference=study.reference, rounds=rounds)
         text = format_effects(effects, self.read_runs())
