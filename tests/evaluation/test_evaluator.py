@@ -49,6 +49,7 @@ def evaluate(examples, tokenizers, tmp_path, calls):
             recipe=SimpleNamespace(**recipe | {k: v for k, v in changes.items() if k in recipe}),
             trainer=SimpleNamespace(**trainer | {k: v for k, v in changes.items() if k in trainer}),
             paths=SimpleNamespace(tokens=str(tmp_path / "tokens")),
+            verify=False,
         )
         scores = Evaluator(config, examples, tokenizers["wordpiece"]).evaluate(None, run=run)
         return calls[-1], scores
