@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from chaii.evaluation.leaderboard import escape_markdown
+
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
@@ -33,6 +35,7 @@ def describe_machine(environment: dict[str, Any]) -> str:
     """Describe hardware, versions and commit in one line."""
     hardware = environment["hardware"]
     parts = [f"{hardware['cpu']}, {hardware['cores']} cores", *hardware["gpus"]]
+    parts = [escape_markdown(part) for part in parts]  # a machine may be that of others
     parts.append(f"Python {environment['python']}")
     parts += [f"{name} {version}" for name, version in environment["versions"].items()]
     commit = (environment["commit"] or "")[:7]

@@ -13,6 +13,7 @@ from chaii.config.errors import one_line_errors
 from chaii.corpus.id_files import LABELS
 from chaii.decoding.context_logits import read_context_logits
 from chaii.decoding.relabel import choose_by_logits
+from chaii.model.backbone import load_local
 from chaii.recipe.token_store import open_store
 from chaii.run_folder import Prediction, RunFolder, find_runs
 
@@ -22,7 +23,7 @@ def choose_labels(run: RunFolder, corpus: str, tokens: Path) -> dict[str, tuple[
     if not run.logits.is_dir():
         raise FileNotFoundError(f"{run.logits}: the fold held out no row")
     held = Prediction.load(run.logits)
-    store = open_store(held.examples, AutoTokenizer.from_pretrained(run.model), tokens)
+    store = open_store(held.examples, load_local(AutoTokenizer, run.model), tokens)
     most = run.read_config().trainer.max_answer_tokens
     logits = read_context_logits(held, store, max_answer_tokens=most)
     columns = (held.examples[name] for name in ("corpus", "id", "answer_start"))

@@ -130,3 +130,11 @@ def test_the_table_is_written_from_the_results(load, tmp_path, monkeypatch):
     cells = ["a way", "1 s", "9 s", "9x", "at least 10x: **not met**", "1"]
     assert [cell.strip() for cell in row.strip("|").split("|")] == cells
     assert "1. the limit" in text
+
+
+def test_the_hardware_is_escaped(load):
+    hardware = {"cpu": "<b>|x\n# y", "cores": 2, "gpus": ["[a](b)"]}
+    line = load("table").describe_machine(
+        {"hardware": hardware, "python": "3", "versions": {}, "commit": None}
+    )
+    assert line.startswith(r"&lt;b&gt;\|x # y, 2 cores, \[a\](b)")

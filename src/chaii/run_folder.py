@@ -52,15 +52,26 @@ class Prediction:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; start and end logits are memory-mapped."""
+        """Read what `save` wrote; start and end logits are memory-mapped.
+
+        Raises:
+            ValueError: a file is not what `save` writes.
+        """
         null = folder / "null_logits.npy"
-        return cls(
-            examples=Dataset(pq.read_table(folder / "examples.parquet")),
-            windows=pd.read_parquet(folder / "windows.parquet"),
-            start_logits=np.load(folder / "start_logits.npy", mmap_mode="r"),
-            end_logits=np.load(folder / "end_logits.npy", mmap_mode="r"),
-            null_logits=np.load(null) if null.is_file() else None,
-        )
+        try:
+            stored = cls(
+                examples=Dataset(pq.read_table(folder / "examples.parquet")),
+                windows=pd.read_parquet(folder / "windows.parquet"),
+                start_logits=np.load(folder / "start_logits.npy", mmap_mode="r"),
+                end_logits=np.load(folder / "end_logits.npy", mmap_mode="r"),
+                null_logits=np.load(null) if null.is_file() else None,
+            )
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{folder}: cannot be read: {error}") from error
+        for name in ("example", "context_from", "context_to"):
+            if name not in stored.windows or stored.windows[name].dtype.kind != "i":
+                raise ValueError(f"{folder}/windows.parquet: {name} must be a column of integers")
+        return stored
 
 
 @dataclass(frozen=True)
@@ -225,8 +236,11 @@ class RunFolder:
         """Read the resolved configuration that the run was trained with.
 
         Raises:
-            ConfigError: an older version wrote it, and settings have new names.
+            ConfigError: an older version wrote it, and settings have new names; or it holds a
+                reference such as ``${oc.env:HOME}``, which no resolved configuration does.
         """
+        if "${" in self.config.read_text(encoding="utf-8"):
+            raise ConfigError(f"{self.config}: must hold plain values, and no ${{...}}")
         config = OmegaConf.load(self.config)
         assert isinstance(config, DictConfig)
         if renamed := list_renamed(OmegaConf.to_container(config)):
@@ -235,14 +249,11 @@ class RunFolder:
 
     def read_metrics(self) -> dict[str, Any]:
         """Read ``metrics.json``."""
-        metrics: dict[str, Any] = json.loads(self.metrics.read_text(encoding="utf-8"))
-        return metrics
+        return _read_object(self.metrics)
 
     def read_environment(self) -> dict[str, Any]:
         """Read versions, commit, seed and hardware of the run."""
-        file = self.path / "environment.json"
-        environment: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return environment
+        return _read_object(self._environment)
 
 
 def find_runs(root: Path, name: str) -> list[RunFolder]:
@@ -269,6 +280,16 @@ def _plain(config: Any) -> dict[str, Any]:
     plain = OmegaConf.to_container(filled, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: must hold an object with its keys in braces")
+    return content
 
 
 def _write_json(file: Path, content: Any) -> None:

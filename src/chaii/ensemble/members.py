@@ -26,6 +26,7 @@ from chaii.ensemble.average import average_logits
 from chaii.ensemble.methods import FUSION
 from chaii.evaluation.oof_table import Key, example_keys
 from chaii.files import write_whole
+from chaii.model.backbone import load_local
 from chaii.model.predict import WindowLogits, choose_precision, predict_logits
 from chaii.recipe.pair_template import fingerprint_tokenizer
 from chaii.recipe.span_labels import IntArray
@@ -55,7 +56,7 @@ class Member:
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer that the run was trained with."""
-        return AutoTokenizer.from_pretrained(self.run.model)
+        return load_local(AutoTokenizer, self.run.model)
 
 
 class Inference:
@@ -140,7 +141,7 @@ class Inference:
         return loading + float(seconds_per_token * length.sum())
 
     def _load_model(self) -> PreTrainedModel:
-        model = AutoModelForQuestionAnswering.from_pretrained(self.member.run.model)
+        model = load_local(AutoModelForQuestionAnswering, self.member.run.model)
         return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def _run(self, model: PreTrainedModel, windows: pd.DataFrame) -> WindowLogits:

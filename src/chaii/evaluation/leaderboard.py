@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from chaii.files import write_whole
-from chaii.run_folder import RunFolder, find_runs
+from chaii.run_folder import find_runs
 
 BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 _METRICS = ("jaccard", "exact", "f1")
@@ -25,10 +25,10 @@ def describe_run(root: Path, name: str) -> dict[str, str]:
         FileNotFoundError: no fold of the run is finished, or none held out any row.
         ValueError: a file of the run folder cannot be read or lacks a value.
     """
-    folds = [run for run in find_runs(root, name) if _read_metrics(run).get("rows")]
+    folds = [run for run in find_runs(root, name) if run.read_metrics().get("rows")]
     if not folds:
         raise FileNotFoundError(f"{root / name}: no fold of run {name!r} held out any row")
-    metrics = pd.DataFrame([_read_metrics(run) for run in folds])
+    metrics = pd.DataFrame([run.read_metrics() for run in folds])
     environment = folds[0].read_environment()
     try:
         rows = metrics["rows"]
@@ -74,10 +74,18 @@ def add_results(path: Path, lines: Sequence[dict[str, str]], *, replace: bool) -
 
 
 def render_table(results: pd.DataFrame) -> str:
-    """The results as a Markdown table; what could be read as its syntax or as HTML is escaped."""
-    escaped = results.map(lambda text: escape(" ".join(text.split()), quote=False))
-    escaped = escaped.map(lambda text: re.sub(r"([\\`*\[\]|])", r"\\\1", text))
+    """The results as a Markdown table, each cell escaped."""
+    escaped = results.map(escape_markdown)
     return str(escaped.to_markdown(index=False, tablefmt="github", disable_numparse=True))
+
+
+def escape_markdown(text: str) -> str:
+    r"""Escape what could be read as Markdown or HTML, in one line.
+
+    >>> print(escape_markdown("EPYC | <b>\n# 7"))
+    EPYC \| &lt;b&gt; # 7
+    """
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", escape(" ".join(text.split()), quote=False))
 
 
 def insert_table(page: str, table: str) -> str:
@@ -91,10 +99,3 @@ def insert_table(page: str, table: str) -> str:
     if not begin or not end:
         raise ValueError(f"the page must hold {BEGIN} and {END}, in this order")
     return f"{head}{BEGIN}\n{table}\n{END}{tail}"
-
-
-def _read_metrics(run: RunFolder) -> dict[str, object]:
-    try:
-        return run.read_metrics()
-    except ValueError as error:
-        raise ValueError(f"{run.metrics}: {error}") from error

@@ -71,7 +71,23 @@ def load_tokenizer(backbone: BackboneConfig, *, texts: Sequence[str], folder: Pa
             with write_whole(home) as building:
                 train_tokenizer(scratch, texts).save_pretrained(building)
                 seal_folder(building)
-    return AutoTokenizer.from_pretrained(home, model_max_length=position_limit(backbone))
+    return load_local(AutoTokenizer, home, model_max_length=position_limit(backbone))
+
+
+def load_local(auto: Any, folder: Path, **options: Any) -> Any:
+    """Load a model or tokenizer by the library's class `auto` from a folder, whoever made it.
+
+    No code of the folder is run: weights must be safetensors.
+
+    Raises:
+        ValueError: it cannot be loaded.
+    """
+    try:
+        return auto.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True, use_safetensors=True, **options
+        )
+    except Exception as error:  # of many types; a damaged tokenizer raises the base class itself
+        raise ValueError(f"{folder}: cannot be loaded: {error}") from error
 
 
 def position_limit(backbone: BackboneConfig) -> int | None:
@@ -198,6 +214,7 @@ def _count_pieces(draft: Tokenizer, texts: Sequence[str], *, prefix: str) -> Cou
 def _from_pretrained(auto: Any, backbone: BackboneConfig, **options: Any) -> Any:
     """Load by the library's class `auto`, at the revision that is asked for."""
     name = backbone.pretrained
+    options["trust_remote_code"] = False
     if backbone.revision is not None:
         options["revision"] = backbone.revision
     try:

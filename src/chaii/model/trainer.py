@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError  # nosec B403: nothing is unpickled here
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,11 @@ def train_model(
         if checkpoint and read_step(checkpoint) >= arguments.max_steps:
             loop.restore(checkpoint)
         else:
-            loop.train(resume_from_checkpoint=checkpoint)
+            try:
+                loop.train(resume_from_checkpoint=checkpoint)
+            except UnpicklingError as error:
+                rule = "holds more than tensors, which is never loaded; remove it to go on"
+                raise ValueError(f"{checkpoint}: {rule}") from error
     if guard.collapse:
         drop_checkpoints_after(folder, guard.collapse.onset)
         raise guard.collapse
