@@ -93,14 +93,7 @@ def train_model(
         loop.add_callback(callback)
     checkpoint = find_checkpoint(folder)
     with stop, closing(progress):
-        if checkpoint and read_step(checkpoint) >= arguments.max_steps:
-            loop.restore(checkpoint)
-        else:
-            try:
-                loop.train(resume_from_checkpoint=checkpoint)
-            except UnpicklingError as error:
-                rule = "holds more than tensors, which is never loaded; remove it to go on"
-                raise ValueError(f"{checkpoint}: {rule}") from error
+        loop.go_on(checkpoint)
     if guard.collapse:
         drop_checkpoints_after(folder, guard.collapse.onset)
         raise guard.collapse
@@ -184,10 +177,21 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         loss = span_loss(output, inputs)
         return (loss, output) if return_outputs else loss
 
-    def restore(self, checkpoint: Path) -> None:
-        """Load the end of a training from its last checkpoint; `train` would go beyond it."""
-        self.state = TrainerState.load_from_json(checkpoint / "trainer_state.json")
-        self._load_from_checkpoint(self.state.best_model_checkpoint or str(checkpoint))
+    def go_on(self, checkpoint: Path | None) -> None:
+        """Train from a checkpoint, or from the beginning; the last step's checkpoint is loaded.
+
+        Raises:
+            ValueError: the checkpoint holds other objects than tensors.
+        """
+        try:
+            if checkpoint and read_step(checkpoint) >= self.args.max_steps:
+                self.state = TrainerState.load_from_json(checkpoint / "trainer_state.json")
+                self._load_from_checkpoint(self.state.best_model_checkpoint or str(checkpoint))
+            else:
+                self.train(resume_from_checkpoint=checkpoint)
+        except UnpicklingError as error:
+            rule = "holds more than tensors, which is never loaded; remove it to go on"
+            raise ValueError(f"{checkpoint}: {rule}") from error
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
