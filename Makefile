@@ -8,7 +8,7 @@ DEMO := demo_muril,demo_xlmr,demo_rembert
 .DEFAULT_GOAL := help
 BENCHMARKS := startup prepare scale feeding padding decode train infer ensemble_budget
 GPU_BENCHMARKS := train_gpu infer_gpu
-.PHONY: help setup demo test check study bench bench-gpu clean
+.PHONY: help setup demo test check audit study bench bench-gpu clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ check: $(READY) ## Lint, check the format and the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: $(READY) ## Look for known weaknesses of the libraries (at pypi.org) and of the code
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml src scripts
+	@echo "asking pypi.org about each library; 'could not be audited' means that it did not answer"
+	@$(BIN)/pip freeze --exclude-editable | sed 's/+.*//' > $(VENV)/audited.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r $(VENV)/audited.txt
 
 study: $(READY) ## Run a small study on the demo: three arms, two seeds, their comparison
 	$(BIN)/python scripts/ablate.py study=demo

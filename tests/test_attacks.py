@@ -11,6 +11,9 @@ import pickle
 import re
 import shutil
 import struct
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from packaging.specifiers import SpecifierSet
 
 from chaii.config.ensemble import Merge
 from chaii.config.errors import one_line_errors
@@ -29,6 +35,7 @@ from chaii.evaluation.oof_table import read_oof_table
 from chaii.model.checkpoints import find_checkpoint, seal_checkpoint
 from chaii.run_folder import RunFolder
 
+ROOT = Path(__file__).parents[1]
 SECRET = "a secret of the environment"
 
 
@@ -306,3 +313,29 @@ def test_resuming_runs_nothing(name, unfinished, train_demo, tmp_path):
     assert run.is_finished == harmless
     assert len(messages) == 1 - harmless
     assert all(f"{checkpoint}: holds more than tensors" in message for message in messages)
+
+
+@pytest.mark.parametrize("target", ["builtins.eval", "os.system", "logging.os.system"])
+def test_hydra_refuses_targets_that_execute_code(target):
+    with pytest.raises(InstantiationException, match="blocklisted"):
+        instantiate({"_target_": target, "_args_": ["1"]})
+
+
+def test_only_versions_of_hydra_that_refuse_them_are_accepted():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    [accepted] = [
+        SpecifierSet(r[10:]) for r in project["dependencies"] if r.startswith("hydra-core")
+    ]
+    assert "1.3.5" not in accepted
+    assert version("hydra-core") in accepted
+
+
+FORBIDDEN = "instantiate|trust_remote_code=True|weights_only=False|allow_pickle=True|yaml.load"
+
+
+@pytest.mark.parametrize("folder", ["src", "scripts", "notebooks"])
+def test_nothing_of_ours_executes_what_a_file_names(folder):
+    files = [path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".ipynb"}]
+    assert files
+    texts = {path: path.read_text(encoding="utf-8") for path in files}
+    assert [path for path, text in texts.items() if re.search(FORBIDDEN, text)] == []

@@ -181,7 +181,8 @@ def _fetch_rest(address: str, part: Path, insecure: bool) -> bool:
         # A file that has changed since is then sent whole, not appended to the old beginning.
         headers |= {"Range": f"bytes={done}-", "If-Range": _tag_of(part).read_text("utf-8")}
     try:
-        response = urlopen(Request(address, headers=headers), timeout=_TIMEOUT)
+        request = Request(address, headers=headers)
+        response = urlopen(request, timeout=_TIMEOUT)  # nosec B310 # `_check_scheme` came before
     except HTTPError as error:
         if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{done}":
             return True  # it was interrupted between the last byte and the new name

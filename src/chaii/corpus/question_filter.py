@@ -61,7 +61,7 @@ def compare_questions(
         HashingVectorizer(
             analyzer=analyzer,
             ngram_range=ngrams,
-            token_pattern=r"\S+",
+            token_pattern=r"\S+",  # nosec B106 # of words
             n_features=_FEATURES,
             alternate_sign=False,
             norm=None,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError  # nosec B403: nothing is unpickled here
+from pickle import UnpicklingError  # nosec B403 # nothing is unpickled here
 from typing import Any
 
 import numpy as np
