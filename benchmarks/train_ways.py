@@ -33,7 +33,7 @@ from chaii.config.schema import (
     StageConfig,
     TrainerConfig,
 )
-from chaii.model.collate import PlanDataset, collate
+from chaii.model.collate import TARGETS, PlanDataset, collate
 from chaii.model.loss import span_loss
 from chaii.model.predict import choose_precision, padding_step
 from chaii.model.trainer import PlanTrainer, training_arguments
@@ -116,7 +116,7 @@ def check_loss(work: Work, model: Any) -> float:
     dataset = PlanDataset(work.plan, {"made": work.store})
     ours = collate([dataset[row] for row in rows], template=work.store.template)
     theirs = DataCollatorWithPadding(work.tokenizer)([work.dynamic[int(row)] for row in rows])
-    inputs = {name: part for name, part in ours.items() if not name.endswith("_positions")}
+    inputs = {name: part for name, part in ours.items() if name not in TARGETS}
     model = copy.deepcopy(model).cpu().eval()
     with torch.no_grad():
         loss = span_loss(model(**inputs), ours)

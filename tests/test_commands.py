@@ -43,6 +43,14 @@ def test_an_output_that_nobody_reads_gives_no_traceback(tmp_path):
     assert "Traceback" not in process.stderr.read()
 
 
+def test_a_sweep_of_several_processes_is_refused(tmp_path):
+    several = os.environ | {"WORLD_SIZE": "2"}
+    sweep = "hydra.mode=MULTIRUN", "trainer.per_device_train_batch_size=4"
+    process = start(tmp_path, *sweep, env=several)
+    assert process.communicate()[1].startswith("error: -m: a sweep is one process")
+    assert process.returncode == 1
+
+
 def test_text_is_read_and_written_where_the_locale_is_not_utf8(tmp_path):
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     process = start(tmp_path, "trainer.max_steps=2", env=os.environ | locale)

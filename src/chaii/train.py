@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from chaii.model.backbone import load_model, load_tokenizer, position_limit
 from chaii.model.checkpoints import find_checkpoint, read_seconds, read_step
 from chaii.model.collapse_guard import CollapseError
 from chaii.model.collate import PlanDataset
+from chaii.model.processes import join_processes, share
 from chaii.model.stage_reset import find_borders
 from chaii.model.trainer import train_model
 from chaii.recipe.plan import make_plan
@@ -79,8 +81,22 @@ class PreparedFold:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class Training:
+    """One training on the plan in the run folder: what each process needs to take part."""
+
+    config: TrainConfig
+    run: RunFolder
+    tokenizer: Any
+    stores: dict[str, TokenStore]
+    restart: int  # how many collapses came before
+    is_scored: bool  # while it runs
+
+
 def train_fold(config: TrainConfig) -> RunFolder:
     """Train, score and store one fold; a finished one is left as it is.
+
+    Of several processes one leads: it prepares, scores and writes; the others only train with it.
 
     Raises:
         ConfigError: a run of this name was begun or finished with other settings or data.
@@ -88,13 +104,33 @@ def train_fold(config: TrainConfig) -> RunFolder:
         FileNotFoundError: a corpus or a pre-trained backbone is missing.
         CollapseError: the training collapsed, and no restart is left.
     """
+    if config.trainer.num_threads is not None:
+        torch.set_num_threads(config.trainer.num_threads)
     run = RunFolder(Path(config.paths.runs), config.name, config.fold)
+    if join_processes().is_main_process:
+        _lead(config, run)
+        share(None)  # the others are done too
+    else:
+        _follow()
+    return run
+
+
+def _follow() -> None:
+    """Take part in each training that the leading process begins, until it is done."""
+    training: Training | None
+    while training := share(None):
+        with suppress(CollapseError):  # the leading process meets it too
+            _train_once(training, score=dict if training.is_scored else None)
+
+
+def _lead(config: TrainConfig, run: RunFolder) -> None:
+    """Do all that is not training; the other processes wait meanwhile."""
     with run.lock():
         run.tidy()
         if run.is_finished and not config.overwrite:
             run.check(config)
             print(f"{run.path}: finished already; overwrite=true trains it anew")
-            return run
+            return
         newer = dataclasses.replace(run, replaces=config.overwrite and run.path.exists())
         newer.check(config)
         try:
@@ -106,13 +142,10 @@ def train_fold(config: TrainConfig) -> RunFolder:
             raise
         run.tidy()
     print(f"{run.path}: finished in {seconds / 60:.1f} minutes")
-    return run
 
 
 def _train_and_score(config: TrainConfig, run: RunFolder) -> float:
     """Train on the fold, answer its held-out questions, store the results; return the seconds."""
-    if config.trainer.num_threads is not None:
-        torch.set_num_threads(config.trainer.num_threads)
     began = time.perf_counter() - read_seconds(run.checkpoints)
     fold = prepare_fold(config)
     data = fold.fingerprint()
@@ -196,10 +229,11 @@ def _train(
         plan = fold.make_plan(config.seed + len(restarts))
         run.write_plan(plan)
         print(_format_plan(plan, config))
-        set_seed(config.seed)
-        model = load_model(config.backbone, fold.tokenizer)
+        training = Training(
+            config, run, fold.tokenizer, fold.stores, len(restarts), is_scored=score is not None
+        )
         try:
-            history = _train_once(model, plan, fold, run, score=score, restart=len(restarts))
+            model, history = _train_once(share(training), score=score)
         except CollapseError as collapse:
             if len(restarts) >= config.trainer.restarts:
                 raise
@@ -211,31 +245,28 @@ def _train(
 
 
 def _train_once(
-    model: PreTrainedModel,
-    plan: pd.DataFrame,
-    fold: PreparedFold,
-    run: RunFolder,
-    *,
-    score: Score | None,
-    restart: int,
-) -> list[dict[str, Any]]:
-    """Train the model until the end of the plan or until it collapses; return the log."""
-    config = fold.config
-    seed = config.seed + restart
+    training: Training, *, score: Score | None
+) -> tuple[PreTrainedModel, list[dict[str, Any]]]:
+    """Train a model until the end of the plan or until it collapses; return it and the log."""
+    config, plan = training.config, pd.read_parquet(training.run.plan)
+    set_seed(config.seed)
+    model = load_model(config.backbone, training.tokenizer)
+    seed = config.seed + training.restart
     borders = []
     if config.recipe.reset_optimizer:
         borders = find_borders(plan, effective_batch_size=config.backbone.effective_batch_size)
-    return train_model(
+    history = train_model(
         model,
-        PlanDataset(plan, fold.stores, cutout_config=config.recipe.cutout, seed=seed),
+        PlanDataset(plan, training.stores, cutout_config=config.recipe.cutout, seed=seed),
         backbone=config.backbone,
         trainer=config.trainer,
-        folder=run.checkpoints,
+        folder=training.run.checkpoints,
         seed=seed,
         score=score,
-        rate_factor=0.5**restart,
+        rate_factor=0.5**training.restart,
         borders=borders,
     )
+    return model, history
 
 
 def _format_plan(plan: pd.DataFrame, config: TrainConfig) -> str:

@@ -153,3 +153,10 @@ def test_a_method_file_takes_the_place_of_the_method(ensemble_config, tmp_path):
 def test_a_method_file_that_is_not_there_is_named(ensemble_config):
     with pytest.raises(ConfigError, match=r"method_file=gone.yaml: cannot be read"):
         check_ensemble(change(ensemble_config, "method_file=gone.yaml"))
+
+
+def test_each_of_several_processes_needs_whole_batches(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigError, match="per_device_train_batch_size=4, times 4 processes"):
+        check_train(compose_config(CONF, "train", ["trainer.per_device_train_batch_size=4"]))
+    check_train(compose_config(CONF, "train", ["trainer.per_device_train_batch_size=2"]))

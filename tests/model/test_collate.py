@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from accelerate.data_loader import BatchSamplerShard
+from torch.utils.data import BatchSampler
 from transformers import AutoConfig
 
 from chaii.config.schema import CutoutConfig
-from chaii.model.collate import PlanDataset, collate, takes_type_ids
+from chaii.model.collate import PlanDataset, WholeSteps, collate, takes_type_ids
 from chaii.recipe.token_store import open_store
 from chaii.recipe.windows import finished_input, slide
 
@@ -94,7 +96,8 @@ def test_a_batch_comes_out_of_another_process_as_it_was(plan, store):
     batch = collate([dataset[i] for i in range(3)], template=store.template)
     copy = ForkingPickler.loads(ForkingPickler.dumps(batch))
     assert type(copy) is type(batch)
-    assert {name: tensor.dtype for name, tensor in copy.items()} == dict.fromkeys(batch, torch.long)
+    types = {name: tensor.dtype for name, tensor in copy.items()}
+    assert types == dict.fromkeys(batch, torch.long) | {"weights": torch.float}
     assert all(torch.equal(copy[name], tensor) for name, tensor in batch.items())
 
 
@@ -147,3 +150,22 @@ def test_a_model_gets_token_types_if_it_distinguishes_them(architecture, expecte
     published = {"xlm-roberta": {"type_vocab_size": 1}, "deberta-v2": {"type_vocab_size": 0}}
     config = AutoConfig.for_model(architecture, **published.get(architecture, {}))
     assert takes_type_ids(SimpleNamespace(config=config)) == expected
+
+
+@pytest.mark.parametrize(("processes", "batch_size"), [(1, 8), (1, 2), (2, 4), (2, 1), (4, 2)])
+def test_every_window_is_trained_once_in_its_step_by_any_number_of_processes(
+    processes, batch_size, plan, store
+):
+    steps = WholeSteps(PlanDataset(plan, {"toy": store}), effective_batch_size=8)
+    batches = BatchSampler(range(len(steps)), batch_size, drop_last=False)
+    shares = [list(BatchSamplerShard(batches, processes, rank)) for rank in range(processes)]
+    accumulation = 8 // (batch_size * processes)
+    assert len(plan) % 8
+    for step in range(len(steps) // 8):
+        own = [share[step * accumulation : (step + 1) * accumulation] for share in shares]
+        positions = sorted(position for share in own for batch in share for position in batch)
+        assert positions == [*range(8 * step, 8 * step + 8)]
+    weights = np.array([steps[position].weight for position in range(len(steps))])
+    assert (weights[: len(plan)] > 0).all()
+    assert (weights[len(plan) :] == 0).all()
+    np.testing.assert_allclose(weights.reshape(-1, 8).mean(axis=1), 1)

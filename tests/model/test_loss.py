@@ -1,4 +1,4 @@
-"""The loss: real tokens alone, and several answers by the sum of their probabilities."""
+"""The loss: real tokens alone, several answers by the sum of their probabilities, weights."""
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ def test_padding_does_not_change_the_loss(padding):
     positions = torch.tensor([[0, 4, 8], [1, 4, 8]])
     start, end = positions[:, :, None]
     batch = {"attention_mask": mask, "start_positions": start, "end_positions": end}
+    batch["weights"] = torch.ones(3)
     output = make_output(wide)
     chances = logits.log_softmax(dim=2)
     expected = -sum(chances[side, row, positions[side, row]] for side in (0, 1) for row in range(3))
@@ -32,6 +33,7 @@ def test_several_answers_count_by_the_sum_of_their_probabilities():
         "attention_mask": torch.ones(2, 9).long(),
         "start_positions": torch.tensor([[1, 4, 7], [3, -1, -1]]),
         "end_positions": torch.tensor([[2, 8], [5, -1]]),
+        "weights": torch.ones(2),
     }
     loss = span_loss(make_output(logits), batch)
     start, end = logits.softmax(dim=2)
@@ -46,10 +48,20 @@ def test_one_answer_in_several_columns_gives_the_loss_of_one():
     positions = torch.tensor([[0], [4], [8]])
     mask = torch.ones(3, 9).long()
     wide = torch.cat([positions, torch.full((3, 2), -1)], dim=1)
+    batch = {"attention_mask": mask, "weights": torch.ones(3)}
     losses = [
-        span_loss(
-            make_output(logits), {"attention_mask": mask, "start_positions": p, "end_positions": p}
-        )
+        span_loss(make_output(logits), batch | {"start_positions": p, "end_positions": p})
         for p in (positions, wide)
     ]
     torch.testing.assert_close(losses[0], losses[1], atol=0, rtol=1e-6)
+
+
+def test_a_window_counts_by_its_weight():
+    logits = torch.randn(2, 3, 9, generator=torch.Generator().manual_seed(0))
+    positions = torch.tensor([[0], [4], [8]])
+    labels = {"start_positions": positions, "end_positions": positions}
+    batch = labels | {"attention_mask": torch.ones(3, 9).long(), "weights": torch.ones(3)}
+    two = {name: part[:2] for name, part in batch.items()}
+    expected = span_loss(make_output(logits[:, :2]), two)
+    batch["weights"] = torch.tensor([1.5, 1.5, 0.0])
+    torch.testing.assert_close(span_loss(make_output(logits), batch), expected)

@@ -1,8 +1,11 @@
 """Every setting of a training acts: another value gives other weights."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForQuestionAnswering, TrainingArguments
 
 from chaii.config.schema import Precision, TokenizerKind, TrainerConfig
 from chaii.model.collate import PlanDataset
@@ -97,9 +100,9 @@ ARGUMENTS = {  # ours: another value, what the library is told
 }
 
 
-@pytest.mark.parametrize(("setting", "value", "told"), [(k, *v) for k, v in ARGUMENTS.items()])
-def test_the_library_is_told(setting, value, told, tiny_backbone, tmp_path):
-    def translate(**options):
+@pytest.fixture
+def translate(tiny_backbone, tmp_path):
+    def run(**options):
         return training_arguments(
             100,
             backbone=tiny_backbone(KIND, effective_batch_size=8),
@@ -109,9 +112,53 @@ def test_the_library_is_told(setting, value, told, tiny_backbone, tmp_path):
             score=None,
         )
 
+    return run
+
+
+@pytest.mark.parametrize(("setting", "value", "told"), [(k, *v) for k, v in ARGUMENTS.items()])
+def test_the_library_is_told(setting, value, told, translate):
     plain, changed = translate(), translate(**{setting: value})
     assert {name: getattr(changed, name) for name in told} == told
     assert any(getattr(plain, name) != getattr(changed, name) for name in told)
     assert plain.seed == 5
     assert plain.train_sampling_strategy == "sequential"
     assert not plain.logging_nan_inf_filter
+
+
+@pytest.mark.parametrize(("processes", "batch_size", "batches"), [(1, 2, 4), (2, 2, 2), (4, 2, 1)])
+def test_accumulation_is_divided_by_the_processes(
+    processes, batch_size, batches, translate, monkeypatch
+):
+    joined = SimpleNamespace(num_processes=processes)
+    monkeypatch.setattr("chaii.model.trainer.join_processes", lambda: joined)
+    arguments = translate(per_device_train_batch_size=batch_size)
+    assert arguments.gradient_accumulation_steps == batches
+
+
+def test_one_process_that_sees_two_gpus_says_so_and_uses_one(translate, monkeypatch, capsys):
+    # The number alone is faked: no test here has two GPUs.
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda told: told._n_gpu))
+    setup = TrainingArguments._setup_devices.func
+
+    def see_two(told):
+        device = setup(told)
+        told._n_gpu = 2
+        return device
+
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", property(see_two))
+    arguments = translate(per_device_train_batch_size=4)
+    assert "2 GPUs are visible, 1 is used" in capsys.readouterr().out
+    assert arguments.n_gpu == 1
+    assert arguments.train_batch_size * arguments.gradient_accumulation_steps == 8
+
+
+@pytest.mark.parametrize(
+    "architecture", ["bert", "xlm-roberta", "rembert", "deberta-v2", "modernbert"]
+)
+def test_every_weight_takes_part_in_a_step(architecture):
+    # several processes wait for each other's gradient of every weight
+    sizes = dict.fromkeys(("hidden_size", "intermediate_size", "vocab_size"), 32)
+    sizes |= {"num_hidden_layers": 2, "num_attention_heads": 2, "pad_token_id": 0}
+    model = AutoModelForQuestionAnswering.from_config(AutoConfig.for_model(architecture, **sizes))
+    model(input_ids=torch.arange(9)[None]).start_logits.sum().backward()
+    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []

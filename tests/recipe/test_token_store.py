@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -199,3 +200,17 @@ def test_pieces_that_a_tokenizer_does_not_know_are_counted(
     assert shares[0] == 0
     assert shares[1] >= 0.5
     assert 0 < shares[2] < shares[1]
+
+
+def test_another_process_gets_a_store_without_its_files(tokenizers, make_examples, tmp_path):
+    rows = [("क्या?", "गंगा नदी है। " * 500, "नदी", 5), ("कौन?", "पटना बड़ा है।", "पटना", 0)]
+    store = open_store(make_examples(rows), tokenizers["unigram"], tmp_path).select(
+        np.array([1, 0])
+    )
+    sent = pickle.dumps(store)
+    copy = pickle.loads(sent)
+    assert len(sent) < store.input_ids.nbytes
+    for row, text in enumerate(store.context):
+        assert copy.tokens_of(copy.context[row]).tolist() == store.tokens_of(text).tolist()
+        assert copy.answers.of(row).tolist() == store.answers.of(row).tolist()
+    np.testing.assert_array_equal(copy.offsets, store.offsets)

@@ -1,5 +1,6 @@
 """Rules that a configuration has to keep, checked before anything is loaded."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -174,11 +175,14 @@ def _check_training(train: TrainConfig) -> Iterator[str]:
         yield f"backbone {backbone.name}: set exactly one of pretrained and scratch"
     if trainer.precision is Precision.int8:
         yield "trainer.precision=int8: predicts only; train in fp32 or bf16"
-    if backbone.effective_batch_size % max(1, trainer.per_device_train_batch_size):
+    processes = int(os.environ.get("WORLD_SIZE", 1))  # set by torchrun
+    if backbone.effective_batch_size % max(1, trainer.per_device_train_batch_size * processes):
         yield (
             f"backbone.effective_batch_size={backbone.effective_batch_size}: "
             "must be a multiple of trainer.per_device_train_batch_size="
             f"{trainer.per_device_train_batch_size}"
+            + f", times {processes} processes"
+            * (processes > 1)
         )
 
 

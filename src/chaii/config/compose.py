@@ -62,6 +62,10 @@ def hydra_script(config_name: str) -> Callable[[Job], Callable[[], None]]:
             if hydra_config.mode is not RunMode.MULTIRUN:
                 with one_line_errors():
                     return job(config)
+            if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # one that fails would not stop the others
+                raise SystemExit(
+                    "error: -m: a sweep is one process; start torchrun for each run of it"
+                )
             given = list(hydra_config.overrides.task)
             try:
                 with one_line_errors():
@@ -73,6 +77,8 @@ def hydra_script(config_name: str) -> Callable[[Job], Callable[[], None]]:
                 print(f"{failed[-1]}: {end.code}", file=sys.stderr)
 
         def main() -> None:
+            if int(os.environ.get("RANK", 0)):  # beside another process that torchrun started
+                sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
             register_schemas()
             signal.signal(signal.SIGTERM, _terminate)
             sys.argv[1:] = map(quote_override, sys.argv[1:])

@@ -10,6 +10,7 @@ from typing import Any, Self
 from transformers import TrainerCallback
 
 from chaii.files import write_whole
+from chaii.model.processes import anywhere
 
 _SEAL = "complete.json"
 
@@ -73,7 +74,8 @@ class SafeStop(TrainerCallback):  # type: ignore[misc]  # transformers is untype
             signal.signal(signal.SIGTERM, self._handler)
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Stop where it was asked for; log before every checkpoint and at the last step."""
+        """Stop where any process was asked to; log before each checkpoint and at the last step."""
+        self.requested = anywhere(self.requested)
         if self.requested:
             control.should_save = control.should_training_stop = True
         is_last = state.global_step >= state.max_steps

@@ -1,7 +1,7 @@
 """Batches: rows of a windows table as padded tensors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from chaii.recipe.pair_template import PairTemplate
 from chaii.recipe.span_labels import IntArray
 from chaii.recipe.token_store import TokenStore
 from chaii.recipe.windows import WINDOW_COLUMNS, Window, answer_positions, finished_input
+
+TARGETS = ("start_positions", "end_positions", "weights")  # what a model is not given
 
 
 class Batch(dict[str, torch.Tensor]):
@@ -37,6 +39,7 @@ class Feature:
     type_ids: IntArray  # (tokens,)
     start_tokens: IntArray  # (distinct first tokens of its answers,)
     end_tokens: IntArray  # (distinct last tokens of its answers,)
+    weight: float = 1.0  # of its loss
 
 
 class PlanDataset(Dataset[Feature]):
@@ -80,6 +83,29 @@ class PlanDataset(Dataset[Feature]):
         return Feature(ids, types, *answer_positions(store, window, context))
 
 
+class WholeSteps(Dataset[Feature]):
+    """A plan whose last optimiser step is filled up, so that any number of devices share it evenly.
+
+    The last window fills it with weight 0; those of the step weigh so much more that the mean over
+    all is the mean over them.
+    """
+
+    def __init__(self, dataset: PlanDataset, *, effective_batch_size: int) -> None:
+        self._dataset = dataset
+        self._step = effective_batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._dataset) // self._step) * self._step
+
+    def __getitem__(self, position: int) -> Feature:
+        windows = len(self._dataset)
+        in_last = windows % self._step
+        feature = self._dataset[min(position, windows - 1)]
+        if position < windows - in_last:
+            return feature
+        return replace(feature, weight=self._step / in_last if position < windows else 0.0)
+
+
 def takes_type_ids(model: Any) -> bool:
     """Whether a model distinguishes token types.
 
@@ -100,16 +126,17 @@ def collate(
     Returns:
         ``input_ids``, ``attention_mask`` and, if asked for, ``token_type_ids``, each
         ``(windows, tokens)``; ``start_positions`` and ``end_positions``, ``(windows, answers)``,
-        padded with -1 where windows differ in their number of answers.
+        padded with -1 where windows differ in their number of answers; ``weights``, ``(windows,)``.
     """
     ids = [feature.input_ids for feature in features]
     ones = [np.ones_like(row) for row in ids]
     size = {"multiple": pad_to_multiple_of}
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "input_ids": _pad(ids, fill=template.pad_token_id, **size),
         "attention_mask": _pad(ones, fill=0, **size),
         "start_positions": _pad([feature.start_tokens for feature in features], fill=-1),
         "end_positions": _pad([feature.end_tokens for feature in features], fill=-1),
+        "weights": np.array([feature.weight for feature in features], np.float32),
     }
     if type_ids:
         types = [feature.type_ids for feature in features]
@@ -117,7 +144,7 @@ def collate(
     return _rebuild(arrays)
 
 
-def _rebuild(arrays: Mapping[str, IntArray]) -> Batch:
+def _rebuild(arrays: Mapping[str, NDArray[Any]]) -> Batch:
     return Batch({name: torch.from_numpy(array) for name, array in arrays.items()})
 
 

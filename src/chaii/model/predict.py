@@ -14,7 +14,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from chaii.config.schema import Precision
-from chaii.model.collate import Batch, PlanDataset, collate, takes_type_ids
+from chaii.model.collate import TARGETS, Batch, PlanDataset, collate, takes_type_ids
 from chaii.recipe.token_store import TokenStore
 
 HalfArray = NDArray[np.float16]
@@ -130,11 +130,7 @@ def _forward(model: Any, features: Any, store: TokenStore, *, precision: Precisi
         type_ids=takes_type_ids(model),
         pad_to_multiple_of=padding_step(),
     )
-    inputs = {
-        name: tensor.to(model.device)
-        for name, tensor in batch.items()
-        if not name.endswith("_positions")
-    }
+    inputs = {name: part.to(model.device) for name, part in batch.items() if name not in TARGETS}
     half = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(precision)
     with (
         torch.inference_mode(),

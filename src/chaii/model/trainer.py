@@ -38,9 +38,17 @@ from chaii.model.collapse_guard import (
     RateScale,
     is_finite,
 )
-from chaii.model.collate import Batch, PlanDataset, collate, takes_type_ids
+from chaii.model.collate import (
+    TARGETS,
+    Batch,
+    PlanDataset,
+    WholeSteps,
+    collate,
+    takes_type_ids,
+)
 from chaii.model.loss import span_loss
 from chaii.model.predict import choose_precision, padding_step
+from chaii.model.processes import join_processes, once
 from chaii.model.stage_reset import StageReset, restart_schedule
 
 Score = Callable[[PreTrainedModel], dict[str, float]]
@@ -80,7 +88,7 @@ def train_model(
     loop = PlanTrainer(
         model=model,
         args=arguments,
-        train_dataset=dataset,
+        train_dataset=WholeSteps(dataset, effective_batch_size=backbone.effective_batch_size),
         eval_dataset=[],  # `score` has its own rows
         data_collator=partial(pad, pad_to_multiple_of=padding_step()),
         score=score,
@@ -91,7 +99,8 @@ def train_model(
     scale, reset = RateScale(rate_factor), StageReset(borders)
     for callback in (progress, stop, guard, scale, reset):
         loop.add_callback(callback)
-    checkpoint = find_checkpoint(folder)
+    checkpoint = once(partial(find_checkpoint, folder))
+    torch.manual_seed(seed + arguments.process_index)  # else all processes drop the same units
     with stop, closing(progress):
         loop.go_on(checkpoint)
     if guard.collapse:
@@ -137,10 +146,10 @@ class QuietProgress(ProgressCallback):  # type: ignore[misc]  # transformers is 
     ) -> None:
         """Show what was logged; the log itself is kept in full."""
         scores = {name[5:]: value for name, value in (logs or {}).items() if name[:5] == "eval_"}
-        if scores:
+        if scores and self.training_bar is not None:
             line = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
             self.training_bar.write(f"step {state.global_step}: {line}")
-        elif logs and "loss" in logs:
+        elif logs and "loss" in logs and self.training_bar is not None:
             self.training_bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
 
 
@@ -155,7 +164,8 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         super().__init__(**kwargs)
         self._score = score
         self._borders = borders
-        self._earlier, self._began = read_seconds(Path(self.args.output_dir)), time.perf_counter()
+        self._earlier = once(partial(read_seconds, Path(self.args.output_dir)))
+        self._began = time.perf_counter()
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Make the library's schedule; with borders, a linear one for each part between them."""
@@ -172,8 +182,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, **_: Any
     ) -> Any:
         """Compute `span_loss` of a batch."""
-        positions = ("start_positions", "end_positions")
-        output = model(**{name: part for name, part in inputs.items() if name not in positions})
+        output = model(**{name: part for name, part in inputs.items() if name not in TARGETS})
         loss = span_loss(output, inputs)
         return (loss, output) if return_outputs else loss
 
@@ -199,12 +208,14 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
             super()._save_checkpoint(*args, **kwargs)
         except (RuntimeError, SafetensorError) as error:  # of a full disk too
             raise OSError(f"{folder}: the checkpoint cannot be written: {error}") from error
-        seal_checkpoint(folder, seconds=self._earlier + time.perf_counter() - self._began)
+        join_processes().wait_for_everyone()  # each writes its random state
+        seconds = self._earlier + time.perf_counter() - self._began
+        once(partial(seal_checkpoint, folder, seconds=seconds))
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the model and tell the callbacks, as the library's own method does."""
         assert self._score is not None
-        scores = self._score(self.model)
+        scores = once(partial(self._score, self.model))
         metrics = {f"eval_{name}": value for name, value in scores.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
@@ -226,10 +237,8 @@ def training_arguments(
     steps = -(-windows // backbone.effective_batch_size)
     steps = min(steps, trainer.max_steps or steps)
     every = max(1, -(-steps // max(1, trainer.num_evaluations)))
-    batch_size, precision = (
-        trainer.per_device_train_batch_size,
-        choose_precision(trainer.precision),
-    )
+    batch_size = trainer.per_device_train_batch_size
+    precision = choose_precision(trainer.precision)
     scoring: dict[str, Any] = {"eval_strategy": "no"}
     if score:
         scoring = {
@@ -242,18 +251,20 @@ def training_arguments(
         if trainer.lr_scheduler_type == "reduce_lr_on_plateau":
             # its own patience of 10 evaluations is longer than a training
             scoring["lr_scheduler_kwargs"] = {"mode": "max", "patience": 1}
-    return TrainingArguments(
+    processes = join_processes().num_processes
+    arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         train_sampling_strategy="sequential",
         per_device_train_batch_size=batch_size,
-        gradient_accumulation_steps=backbone.effective_batch_size // batch_size,
+        gradient_accumulation_steps=backbone.effective_batch_size // (batch_size * processes),
         learning_rate=backbone.learning_rate,
         lr_scheduler_type=trainer.lr_scheduler_type,
         warmup_steps=backbone.warmup_ratio,
         weight_decay=trainer.weight_decay,
         max_grad_norm=trainer.max_grad_norm,
         use_cpu=not torch.cuda.is_available(),  # else bf16 is refused without a GPU
+        ddp_find_unused_parameters=False,
         bf16=precision is Precision.bf16,
         fp16=precision is Precision.fp16,
         seed=seed,
@@ -269,3 +280,7 @@ def training_arguments(
         disable_tqdm=False,
         **scoring,
     )
+    if arguments.n_gpu > 1:  # the library would split each batch among them, which is slow
+        print(f"{arguments.n_gpu} GPUs are visible, 1 is used; start by torchrun to use all")
+        arguments._n_gpu = 1
+    return arguments

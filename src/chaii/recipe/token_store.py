@@ -41,6 +41,7 @@ class TokenStore:
     Texts are the distinct questions and contexts; each example points at two of them.
     """
 
+    home: Path  # the folder of the files that the first three arrays are mapped from
     input_ids: IntArray  # (tokens,) of all texts, one after another
     offsets: IntArray  # (tokens, 2) half-open characters of each token in its text
     text_start: IntArray  # (texts + 1,) row pointers into the tokens
@@ -51,6 +52,14 @@ class TokenStore:
 
     def __len__(self) -> int:
         return len(self.context)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the files out: a process that gets the store maps them itself."""
+        files = _map_files(self.home)
+        return {name: part for name, part in vars(self).items() if name not in files}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, **_map_files(state["home"]))
 
     def select(self, rows: IntArray) -> Self:
         """Return the store of some of the examples, on the same tokens."""
@@ -109,25 +118,31 @@ def open_store(
                     print(f"{home}: damaged; its texts are tokenised again")
                 texts = _distinct_texts(examples, is_first)
                 _write_store(home, tqdm(texts, "tokenise", is_first.sum(), leave=False), tokenizer)
-    offsets = _map(home / "offsets.bin", np.int32).reshape(-1, 2)
-    text_start = _map(home / "text_start.bin", np.int64)
+    files = _map_files(home)
     question, context = number
     listed = slice(None if every_answer else 1)
     return TokenStore(
-        input_ids=_map(home / "input_ids.bin", np.int32),
-        offsets=offsets,
-        text_start=text_start,
+        home=home,
+        **files,
         question=question,
         context=context,
         answers=locate_answers(
             [row[listed] for row in examples["answer_start"][:]],
             [row[listed] for row in examples["answer_text"][:]],
-            offsets=offsets,
-            first=text_start[context],
-            last=text_start[context + 1],
+            offsets=files["offsets"],
+            first=files["text_start"][context],
+            last=files["text_start"][context + 1],
         ),
         template=read_pair_template(tokenizer),
     )
+
+
+def _map_files(home: Path) -> dict[str, IntArray]:
+    return {
+        "input_ids": _map(home / "input_ids.bin", np.int32),
+        "offsets": _map(home / "offsets.bin", np.int32).reshape(-1, 2),
+        "text_start": _map(home / "text_start.bin", np.int64),
+    }
 
 
 def _number_texts(examples: Dataset) -> tuple[IntArray, NDArray[np.bool_], str]:
