@@ -24,6 +24,7 @@ FITTING = {  # what else a file needs so that no rule is broken
     "trainer/gpu_16gb": ["backbone=muril_large"],
     "trainer/gpu_24gb": ["backbone=muril_large"],
     "trainer/gpu_80gb": ["backbone=muril_large"],
+    "trainer/fsdp": ["backbone=muril_large"],
     "trainer/small": ["backbone=small_muril"],
 }
 

@@ -157,6 +157,7 @@ class TrainerConfig:
     num_threads: int | None = None  # CPU threads of torch; None: all cores
     max_answer_tokens: int = 30
     gradient_checkpointing: bool = False  # activations are computed twice, to store fewer
+    fsdp: bool = False  # the weights are divided among several GPUs, for a model too large for one
     restarts: int = 0  # after a collapse, each at half the rate and with the next seed
     logging_steps: int = 50  # optimiser steps
     max_steps: int | None = None  # stops earlier than the plan; for tests

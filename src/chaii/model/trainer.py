@@ -1,5 +1,6 @@
 """Training: one pass over a plan, one optimiser, one schedule, by the transformers Trainer."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from chaii.config.errors import Terminated
+from chaii.config.errors import ConfigError, Terminated
 from chaii.config.schema import BackboneConfig, Precision, TrainerConfig
 from chaii.model.checkpoints import (
     SafeStop,
@@ -104,11 +105,11 @@ def train_model(
     with stop, closing(progress):
         loop.go_on(checkpoint)
     if guard.collapse:
-        drop_checkpoints_after(folder, guard.collapse.onset)
+        once(partial(drop_checkpoints_after, folder, guard.collapse.onset))
         raise guard.collapse
     if stop.requested and loop.state.global_step < loop.state.max_steps:
         raise Terminated
-    if not is_finite(model):
+    if not is_finite(loop.gather()):
         raise CollapseError(step=loop.state.global_step, onset=0, reason=NOT_FINITE)
     return summarise_log(loop.state.log_history)
 
@@ -161,7 +162,17 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
     def __init__(
         self, *, score: Score | None = None, borders: Sequence[int] = (), **kwargs: Any
     ) -> None:
+        self._whole, divides = kwargs["model"], kwargs["args"].fsdp
+        if divides:  # a copy, layer by layer; the library's own choice fails on BERT's embeddings
+            kwargs["model"] = copy.deepcopy(self._whole)
+            lists = (
+                part for part in self._whole.modules() if isinstance(part, torch.nn.ModuleList)
+            )
+            layer = type(max(lists, key=len)[0]).__name__
+            kwargs["args"].fsdp_plugin_args["transformer_cls_names_to_wrap"] = layer
         super().__init__(**kwargs)
+        if divides and not self.is_fsdp_enabled:
+            raise ConfigError("trainer.fsdp=true: needs a GPU for each process of torchrun")
         self._score = score
         self._borders = borders
         self._earlier = once(partial(read_seconds, Path(self.args.output_dir)))
@@ -212,10 +223,18 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         seconds = self._earlier + time.perf_counter() - self._began
         once(partial(seal_checkpoint, folder, seconds=seconds))
 
+    def gather(self) -> PreTrainedModel:
+        """Return the model; one whose weights are divided is whole in the leading process alone."""
+        if self.is_fsdp_enabled:
+            weights = self.accelerator.get_state_dict(self.model)
+            if self.args.process_index == 0:
+                self._whole.to(self.args.device).load_state_dict(weights)
+        return self._whole
+
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the model and tell the callbacks, as the library's own method does."""
         assert self._score is not None
-        scores = once(partial(self._score, self.model))
+        scores = once(partial(self._score, self.gather()))
         metrics = {f"eval_{name}": value for name, value in scores.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
@@ -237,7 +256,7 @@ def training_arguments(
     steps = -(-windows // backbone.effective_batch_size)
     steps = min(steps, trainer.max_steps or steps)
     every = max(1, -(-steps // max(1, trainer.num_evaluations)))
-    batch_size = trainer.per_device_train_batch_size
+    at_once = trainer.per_device_train_batch_size * join_processes().num_processes
     precision = choose_precision(trainer.precision)
     scoring: dict[str, Any] = {"eval_strategy": "no"}
     if score:
@@ -251,13 +270,12 @@ def training_arguments(
         if trainer.lr_scheduler_type == "reduce_lr_on_plateau":
             # its own patience of 10 evaluations is longer than a training
             scoring["lr_scheduler_kwargs"] = {"mode": "max", "patience": 1}
-    processes = join_processes().num_processes
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         train_sampling_strategy="sequential",
-        per_device_train_batch_size=batch_size,
-        gradient_accumulation_steps=backbone.effective_batch_size // (batch_size * processes),
+        per_device_train_batch_size=trainer.per_device_train_batch_size,
+        gradient_accumulation_steps=backbone.effective_batch_size // at_once,
         learning_rate=backbone.learning_rate,
         lr_scheduler_type=trainer.lr_scheduler_type,
         warmup_steps=backbone.warmup_ratio,
@@ -278,6 +296,7 @@ def training_arguments(
         remove_unused_columns=False,
         report_to="none",
         disable_tqdm=False,
+        fsdp=trainer.fsdp or None,
         **scoring,
     )
     if arguments.n_gpu > 1:  # the library would split each batch among them, which is slow
