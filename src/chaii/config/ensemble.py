@@ -1,4 +1,4 @@
-"""Settings of ``scripts/ensemble.py``: the members, and how their logits become answers."""
+"""Settings of ``scripts/ensemble.py`` and of `chaii.Reader`: members, and logits to answers."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -119,3 +119,24 @@ class EnsembleConfig:
     precision: Precision | None = None  # None: the precision that each run was trained in
     verify: bool = False  # compare every byte of large token stores with their checksum, too
     paths: PathsConfig = MISSING
+
+
+@dataclass(frozen=True)
+class ReaderOptions:
+    """What a call of `Reader` may set; the names are those of transformers' former pipeline."""
+
+    top_k: int = 1  # answers per question
+    max_seq_len: int | None = None  # tokens of a window; None: as trained, else at most 384
+    doc_stride: int | None = None  # tokens that neighbouring windows share; None: as trained
+    max_answer_len: int | None = None  # tokens of an answer; None: as trained, else 30
+    max_question_len: int = 64  # tokens of a question; the rest is not read
+    handle_impossible_answer: bool = False  # whether "" may be the answer
+    align_to_words: bool = True  # whether answers are widened to whole words
+
+    def __post_init__(self) -> None:
+        for name in ("top_k", "max_seq_len", "max_answer_len", "max_question_len"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value}: must be at least 1")
+        if self.doc_stride is not None and self.doc_stride < 0:
+            raise ValueError(f"doc_stride={self.doc_stride}: must not be negative")

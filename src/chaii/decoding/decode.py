@@ -67,15 +67,15 @@ def decode_n_best(
         tokens = pd.DataFrame({"row": row, "start_char": logits.offsets[:, 0]})
         copies = int(tokens.value_counts().max()) if len(tokens) else 1
     most = n * copies
-    spans = best_n_spans(start, end, logits.row_start, max_tokens=limit, n=most)
-    first, last, score = spans
-    tables = [read_spans(logits, Spans(first[:, k], last[:, k], score[:, k])) for k in range(most)]
-    ranked = pd.concat(tables)[np.isfinite(score.T.ravel())].sort_index(kind="stable")
+    first, last, score = best_n_spans(start, end, logits.row_start, max_tokens=limit, n=most)
+    row, place = np.nonzero(score > -np.inf)
+    ranked = _read_chars(logits, row, Spans(first[row, place], last[row, place], score[row, place]))
+    ranked["rank"] = place
     if copies > 1:
-        place = ranked[["start_char", "end_char"]].assign(row=ranked.index)
-        ranked = ranked[~place.duplicated()]
-    ranked["rank"] = ranked.groupby(level=0).cumcount()
-    return ranked[ranked["rank"] < n].reset_index(drop=True)
+        ranked = ranked[~ranked[["row", "start_char", "end_char"]].duplicated()]
+        ranked["rank"] = ranked.groupby("row").cumcount()
+        ranked = ranked[ranked["rank"] < n].reset_index(drop=True)
+    return ranked.drop(columns="row")
 
 
 def limit_tokens(logits: ContextLogits, decoding: DecodeConfig) -> int | IntArray:
@@ -105,19 +105,31 @@ def limit_tokens(logits: ContextLogits, decoding: DecodeConfig) -> int | IntArra
 
 def read_spans(logits: ContextLogits, spans: Spans) -> pd.DataFrame:
     """Turn one span per row into text, as `decode_answers` does."""
+    return _read_chars(logits, np.arange(len(logits)), spans).drop(columns="row")
+
+
+def _read_chars(logits: ContextLogits, row: IntArray, spans: Spans) -> pd.DataFrame:
+    """Turn spans of the given rows into text; columns of `decode_answers`, and row."""
     found = np.flatnonzero(spans.score > -np.inf)
-    first = logits.row_start[:-1]
-    chars = np.zeros((len(first), 2), dtype=np.int64)
-    chars[found, 0] = logits.offsets[first[found] + spans.start_token[found], 0]
-    chars[found, 1] = logits.offsets[first[found] + spans.end_token[found], 1]
+    first = logits.row_start[row[found]]
+    chars = np.zeros((len(row), 2), dtype=np.int64)
+    chars[found, 0] = logits.offsets[first + spans.start_token[found], 0]
+    chars[found, 1] = logits.offsets[first + spans.end_token[found], 1]
+    contexts = [logits.contexts[at] for at in row]
     answers = [
-        read_answer(context, start_char, end_char)
-        for context, (start_char, end_char) in zip(logits.contexts, chars.tolist(), strict=True)
+        read_answer(text, *ends) for text, ends in zip(contexts, chars.tolist(), strict=True)
     ]
-    table = pd.DataFrame(answers, columns=["prediction", "start_char", "end_char"])
-    table.insert(0, "id", list(logits.ids))
-    table.insert(2, "score", spans.score)
-    return table.astype({"prediction": "str", "start_char": "int64", "end_char": "int64"})
+    text, start_char, end_char = zip(*answers, strict=True) if answers else ((), (), ())
+    return pd.DataFrame(
+        {
+            "id": [logits.ids[at] for at in row],
+            "prediction": pd.Series(text, dtype="str"),
+            "score": spans.score,
+            "start_char": np.array(start_char, np.int64),
+            "end_char": np.array(end_char, np.int64),
+            "row": row,
+        }
+    )
 
 
 def read_answer(context: str, start_char: int, end_char: int) -> tuple[str, int, int]:

@@ -116,6 +116,31 @@ def best_n_spans(
     return spans
 
 
+def log_total(
+    start: FloatArray, end: FloatArray, row_start: IntArray, *, max_tokens: int | IntArray
+) -> NDArray[np.float64]:
+    """Logarithm of the sum of exp(start + end) over all spans of each row, ``(rows,)``.
+
+    The spans are those of `best_spans`: exp(score - total) is the probability of one among them.
+    -inf where a row has none.
+
+    >>> logits = np.log(np.array([1.0, 2.0]))
+    >>> np.exp(log_total(logits, logits, np.array([0, 2]), max_tokens=2)).round(6)  # 1 + 2 + 4
+    array([7.])
+    """
+    totals = np.full(len(row_start) - 1, -np.inf)
+    limit = np.broadcast_to(max_tokens, len(start))
+    widest = int(limit.max(initial=1))
+    for row, (low, high) in enumerate(pairwise(row_start.tolist())):
+        padded = np.concatenate([end[low:high].astype(float), np.full(widest - 1, -np.inf)])
+        if low < high:
+            ends = np.lib.stride_tricks.sliding_window_view(padded, widest)
+            reached = np.arange(widest) < limit[low:high, None]
+            scores = np.where(reached, start[low:high, None] + ends, -np.inf)
+            totals[row] = np.logaddexp.reduce(scores, axis=None)
+    return totals
+
+
 def _range_maximum(values: FloatArray, width: IntArray) -> FloatArray:
     """Largest of ``values[i : i + width[i]]`` for every i.
 

@@ -55,10 +55,12 @@ def predict_logits(
     *,
     batch_size: int,
     precision: Precision = Precision.auto,
+    progress: bool = True,
 ) -> WindowLogits:
     """Run `model` over a windows table of one corpus, longest windows first.
 
-    `batch_size` is an upper bound: on a CPU, batches of long windows are smaller.
+    `batch_size` is an upper bound: on a CPU, batches of long windows are smaller. `progress` shows
+    a bar.
 
     Raises:
         ValueError: `precision` is int8 and the model is on a GPU.
@@ -76,6 +78,7 @@ def predict_logits(
         store,
         batch_size=batch_size,
         precision=choose_precision(precision),
+        progress=progress,
     ):
         for row, start_row, end_row in zip(rows, *logits, strict=True):
             context = slice(length[row] - tail - width[row], length[row] - tail)
@@ -102,7 +105,13 @@ def quantise_linear(model: Any) -> Any:
 
 
 def _run_batches(
-    model: Any, windows: pd.DataFrame, store: TokenStore, *, batch_size: int, precision: Precision
+    model: Any,
+    windows: pd.DataFrame,
+    store: TokenStore,
+    *,
+    batch_size: int,
+    precision: Precision,
+    progress: bool,
 ) -> Iterator[tuple[Any, Any, Any]]:
     """Yield the rows of each batch, longest first, and their logits, ``(rows, tokens)`` each."""
     columns = windows.assign(corpus=pd.Categorical(["corpus"] * len(windows)))
@@ -114,7 +123,7 @@ def _run_batches(
     batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
     outputs = (
         (rows, _forward(model, [dataset[row] for row in rows], store, precision=precision))
-        for rows in tqdm(batches, desc="predict", unit="batch", leave=False)
+        for rows in tqdm(batches, "predict", unit="batch", leave=False, disable=not progress)
     )
     # a batch is read while the next one is computed, so that a GPU never waits for the CPU
     for (rows, output), _ in pairwise(chain(outputs, [((), None)])):

@@ -6,7 +6,7 @@ one would be a copy.
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -137,6 +137,40 @@ def open_store(
     )
 
 
+def tokenise_pairs(
+    questions: Sequence[str],
+    contexts: Sequence[str],
+    tokenizer: Any,
+    *,
+    max_question_tokens: int | None = None,
+) -> TokenStore:
+    """Make the token store of questions and contexts without answers, in memory.
+
+    Questions lose their leading whitespace, and what is beyond `max_question_tokens`.
+    """
+    asked = {text: number for number, text in enumerate(dict.fromkeys(map(str.lstrip, questions)))}
+    given = {text: number for number, text in enumerate(dict.fromkeys(contexts), len(asked))}
+    with whole_texts(tokenizer) as backend:
+        encodings = [
+            encoding
+            for batch in _batches(chain(asked, given))
+            for encoding in backend.encode_batch(batch, add_special_tokens=False)
+        ]
+    limits = [max_question_tokens] * len(asked) + [None] * len(given)
+    ids = [encoding.ids[:most] for encoding, most in zip(encodings, limits, strict=True)]
+    offsets = [encoding.offsets[:most] for encoding, most in zip(encodings, limits, strict=True)]
+    none = np.zeros((0, 2), np.int64), np.zeros(len(questions) + 1, np.int64)
+    return TokenStore(
+        input_ids=np.fromiter(chain.from_iterable(ids), np.int32),
+        offsets=np.array(list(chain.from_iterable(offsets)), np.int32).reshape(-1, 2),
+        text_start=np.cumsum([0, *map(len, ids)]),
+        question=np.array([asked[text.lstrip()] for text in questions]),
+        context=np.array([given[text] for text in contexts]),
+        answers=AnswerTable(*none),
+        template=read_pair_template(tokenizer),
+    )
+
+
 def _map_files(home: Path) -> dict[str, IntArray]:
     return {
         "input_ids": _map(home / "input_ids.bin", np.int32),
@@ -203,7 +237,7 @@ def _write_store(home: Path, texts: Iterator[str], tokenizer: Any) -> None:
         seal_folder(building)
 
 
-def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
     """Group texts in runs of about `_BATCH_CHARACTERS`, the last text of each whole."""
     batch, characters = [], 0
     for text in texts:

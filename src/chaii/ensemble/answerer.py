@@ -1,0 +1,261 @@
+"""Answer pairs of question and context with loaded checkpoints: what `chaii.Reader` runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedModel
+
+from chaii.config.checks import read_method
+from chaii.config.ensemble import DecodeConfig, MethodConfig, MethodKind, ReaderOptions, SpanScore
+from chaii.config.schema import Precision
+from chaii.decoding.context_logits import ContextLogits, read_context_logits
+from chaii.decoding.decode import decode_n_best, limit_tokens
+from chaii.decoding.graphemes import widen_to_words
+from chaii.decoding.span_search import log_total
+from chaii.ensemble.average import average_logits
+from chaii.ensemble.methods import MemberPredictions
+from chaii.model.predict import choose_precision, predict_logits
+from chaii.recipe.pair_template import fingerprint_tokenizer
+from chaii.recipe.token_store import TokenStore, tokenise_pairs
+from chaii.recipe.windows import slide
+from chaii.run_folder import Prediction, RunFolder, find_runs
+
+Source = str | Path | Sequence[str | Path]
+
+_N_BEST = 20  # spans that are widened to words, some of them to the same
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights and tokenizer, and the windows that they were trained for."""
+
+    path: str  # a folder, or a name on the Hub
+    group: str | None = None  # None: all checkpoints with the same tokenizer
+    weight: float = 1.0
+    max_length: int | None = None
+    doc_stride: int | None = None
+    max_answer_tokens: int = 30
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    checkpoint: Checkpoint
+    model: PreTrainedModel
+    max_length: int
+    doc_stride: int
+
+
+def find_checkpoints(source: Source, *, runs: Path, ensembles: Path) -> list[Checkpoint]:
+    """Find the checkpoints that `source` names; see `chaii.Reader.from_pretrained`.
+
+    Raises:
+        FileNotFoundError: a run has no finished fold.
+    """
+    if not isinstance(source, str | Path):
+        found = [find_checkpoints(one, runs=runs, ensembles=ensembles) for one in source]
+        return [checkpoint for checkpoints in found for checkpoint in checkpoints]
+    folder, ensemble = Path(source), ensembles / f"{source}.yaml"
+    if not folder.is_dir() and (runs / source).is_dir():
+        folder = runs / source
+    if (folder / "model").is_dir():  # a fold
+        return [_of_run(RunFolder(folder.parent.parent, folder.parent.name, folder.name[4:]))]
+    if any(folder.glob("fold*")):
+        return [_of_run(run) for run in find_runs(folder.parent, folder.name)]
+    if not folder.is_dir() and ensemble.is_file():
+        content = yaml.safe_load(ensemble.read_text(encoding="utf-8"))
+        weights, by_run = content.get("weights", {}), content.get("voters") == "runs"
+        return [
+            replace(_of_run(run), weight=weights.get(name, 1.0), group=name if by_run else None)
+            for name in content["members"]
+            for run in find_runs(runs, name)
+        ]
+    return [Checkpoint(str(source))]
+
+
+def _of_run(run: RunFolder) -> Checkpoint:
+    config = run.read_config()
+    return Checkpoint(
+        str(run.model),
+        max_length=config.recipe.predict_max_length,
+        doc_stride=config.recipe.predict_doc_stride,
+        max_answer_tokens=config.trainer.max_answer_tokens,
+    )
+
+
+def load_answerer(
+    source: Source,
+    *,
+    method: str | Path | None,
+    device: str | None,
+    precision: str,
+    batch_size: int | None,
+    runs: str | Path,
+    ensembles: str | Path,
+) -> "Answerer":
+    """Load all checkpoints of `source`; see `chaii.Reader.from_pretrained`."""
+    on = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = MethodConfig()
+    if method in (MethodKind.vote.value, MethodKind.fusion.value):
+        chosen = MethodConfig(kind=MethodKind(method))
+    elif method is not None:
+        chosen = read_method(Path(method))
+    tokenizers: dict[str, Any] = {}
+    groups: dict[str, list[_Loaded]] = {}
+    for checkpoint in find_checkpoints(source, runs=Path(runs), ensembles=Path(ensembles)):
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
+        name = checkpoint.group or fingerprint_tokenizer(tokenizer)
+        tokenizers.setdefault(name, tokenizer)
+        model = _load_model(checkpoint.path).to(on)
+        max_length = checkpoint.max_length or min(tokenizer.model_max_length, 384)
+        stride = checkpoint.doc_stride
+        stride = min(max_length // 2, 128) if stride is None else stride
+        groups.setdefault(name, []).append(_Loaded(checkpoint, model, max_length, stride))
+    return Answerer(
+        tokenizers,
+        groups,
+        method=chosen,
+        precision=choose_precision(Precision(precision)),
+        batch_size=batch_size or (32 if on == "cpu" else 128),
+    )
+
+
+def _load_model(path: str) -> Any:
+    """Load the weights of an extractive checkpoint.
+
+    Raises:
+        ValueError: some of them are missing: those of a model that was never trained to answer.
+    """
+    model, found = AutoModelForQuestionAnswering.from_pretrained(path, output_loading_info=True)
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(f"{path}: no extractive checkpoint: it lacks {', '.join(missing[:3])}")
+    return model
+
+
+class Answerer:
+    """Loaded checkpoints in groups; all checkpoints of a group share a tokenizer."""
+
+    def __init__(
+        self,
+        tokenizers: Mapping[str, Any],
+        groups: Mapping[str, Sequence[_Loaded]],
+        *,
+        method: MethodConfig,
+        precision: Precision,
+        batch_size: int,
+    ) -> None:
+        self.tokenizers = tokenizers
+        self.groups = groups
+        self.method = method
+        self.precision = precision
+        self.batch_size = batch_size
+
+    def answer(
+        self, pairs: Sequence[tuple[str, str]], options: ReaderOptions
+    ) -> list[list[dict[str, Any]]]:
+        """Answer each pair of question and context: at most `top_k` answers, best first.
+
+        Raises:
+            ValueError: several answers, or none, are asked of an ensemble that votes.
+        """
+        answers = [[_make_answer("", 0, 0.0)] for _ in pairs]
+        rows = [row for row, pair in enumerate(pairs) if all(map(str.strip, pair))]
+        if not rows:
+            return answers
+        asked, contexts = ([pairs[row][side] for row in rows] for side in (0, 1))
+        logits = {name: self._read(name, asked, contexts, options) for name in self.groups}
+        found = (
+            _list_answers(next(iter(logits.values())), self.method.decode, options)
+            if len(logits) == 1
+            else self._combine(logits, options)
+        )
+        for row, best in zip(rows, found, strict=True):
+            answers[row] = best
+        return answers
+
+    def _read(
+        self, name: str, asked: list[str], contexts: list[str], options: ReaderOptions
+    ) -> ContextLogits:
+        """Average the logits of one group's checkpoints."""
+        tokenizer, examples = self.tokenizers[name], {"id": contexts, "context": contexts}
+        store = tokenise_pairs(
+            asked, contexts, tokenizer, max_question_tokens=options.max_question_len
+        )
+        logits = [
+            read_context_logits(
+                self._predict(loaded, store, examples, options),
+                store,
+                max_answer_tokens=options.max_answer_len or loaded.checkpoint.max_answer_tokens,
+                merge=self.method.decode.merge,
+            )
+            for loaded in self.groups[name]
+        ]
+        return average_logits(logits, [loaded.checkpoint.weight for loaded in self.groups[name]])
+
+    def _predict(
+        self, loaded: _Loaded, store: TokenStore, examples: Any, options: ReaderOptions
+    ) -> Prediction:
+        stride = loaded.doc_stride if options.doc_stride is None else options.doc_stride
+        length = options.max_seq_len or loaded.max_length
+        windows = slide(store, max_length=length, doc_stride=stride)
+        logits = predict_logits(
+            loaded.model,
+            windows,
+            store,
+            batch_size=self.batch_size,
+            precision=self.precision,
+            progress=False,
+        )
+        return Prediction(examples, windows, *logits)
+
+    def _combine(
+        self, logits: Mapping[str, ContextLogits], options: ReaderOptions
+    ) -> list[list[dict[str, Any]]]:
+        """Let the groups vote, or fuse them."""
+        if options.top_k > 1 or options.handle_impossible_answer:
+            name = "top_k" if options.top_k > 1 else "handle_impossible_answer"
+            raise ValueError(f"{name}: only where all checkpoints share one tokenizer")
+        predictions = MemberPredictions(lambda _: logits, voters=list(logits))
+        table = predictions.answer(self.method)
+        score = table["score"]
+        if self.method.kind is MethodKind.fusion:
+            score = np.exp(score)  # of a sum of logarithms of probabilities
+        columns = table["prediction"], table["start_char"].to_list(), score
+        return [[_make_answer(*row)] for row in zip(*columns, strict=True)]
+
+
+def _list_answers(
+    logits: ContextLogits, decoding: DecodeConfig, options: ReaderOptions
+) -> list[list[dict[str, Any]]]:
+    """List the best answers of one group with their probabilities."""
+    decoding = replace(decoding, score=SpanScore.sum, null_threshold=None)
+    number = max(_N_BEST, options.top_k) if options.align_to_words else options.top_k
+    numbered = replace(logits, ids=[str(row) for row in range(len(logits))])
+    table = decode_n_best(numbered, n=number, decoding=decoding)
+    total = log_total(
+        logits.start, logits.end, logits.row_start, max_tokens=limit_tokens(logits, decoding)
+    )
+    nulls = np.full(len(logits), -np.inf)
+    if options.handle_impossible_answer and logits.null is not None:
+        nulls = logits.null
+    total = np.logaddexp(total, nulls)
+    sums = {(row, 0, 0): np.exp(null - total[row]) for row, null in enumerate(nulls)}
+    columns = (table[name].to_list() for name in ("id", "start_char", "end_char", "score"))
+    for number, start, end, score in zip(*columns, strict=True):
+        row = int(number)
+        if options.align_to_words:
+            start, end = widen_to_words(logits.contexts[row], start, end)
+        sums[row, start, end] = sums.get((row, start, end), 0.0) + np.exp(score - total[row])
+    answers: list[list[dict[str, Any]]] = [[] for _ in range(len(logits))]
+    for (row, start, end), score in sorted(sums.items(), key=lambda item: -item[1]):
+        if len(answers[row]) < options.top_k and score > 0:
+            answers[row].append(_make_answer(logits.contexts[row][start:end], start, score))
+    return [found or [_make_answer("", 0, 0.0)] for found in answers]
+
+
+def _make_answer(text: str, start: int, score: float) -> dict[str, Any]:
+    return {"score": float(score), "start": start, "end": start + len(text), "answer": text}

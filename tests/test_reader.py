@@ -1,0 +1,225 @@
+"""The reader: any checkpoint, any form of call, the answers and probabilities of its model."""
+
+import pickle
+import re
+import subprocess
+import sys
+from itertools import count, islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from datasets import Dataset
+from transformers import AutoConfig, AutoModel, AutoModelForQuestionAnswering
+
+from chaii import Reader
+from chaii.run_folder import Prediction
+
+CONTEXT = "The river rises in the hills, and runs 320 km to the sea. It's long!"
+QUESTION = "Where does the river rise?"
+TINY = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+TINY |= {"num_attention_heads": 2, "max_position_embeddings": 512}
+
+
+@pytest.fixture(scope="module")
+def save_checkpoint(tokenizers, tmp_path_factory):
+    """Save an untrained model as transformers alone does; returns its folder."""
+
+    def save(kind="wordpiece", auto=AutoModelForQuestionAnswering):
+        tokenizer = tokenizers[kind]
+        options = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+        folder = tmp_path_factory.mktemp("checkpoint")
+        auto.from_config(AutoConfig.for_model("bert", **TINY, **options)).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return save
+
+
+@pytest.fixture(scope="module")
+def reader(save_checkpoint):
+    return Reader.from_pretrained(save_checkpoint(), precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def two_runs(train_demo, tmp_path_factory):
+    """A folder of runs of two backbones, whose tokenizers differ."""
+    output = tmp_path_factory.mktemp("reader")
+    for backbone in ("muril", "xlmr"):
+        train_demo(output, f"experiment=demo_{backbone}")
+    return output / "runs"
+
+
+def test_nothing_heavy_is_imported_before_it_is_used():
+    code = "import sys; from chaii import Reader; print({'torch', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_an_answer_is_a_slice_of_the_context_with_a_probability(reader):
+    found = reader(question=QUESTION, context=CONTEXT)
+    assert list(found) == ["score", "start", "end", "answer"]
+    assert found["answer"] == CONTEXT[found["start"] : found["end"]] != ""
+    assert 0 < found["score"] < 1
+
+
+@pytest.mark.parametrize("windows", [{}, {"max_seq_len": 24, "doc_stride": 6}])
+def test_the_probabilities_of_all_answers_add_up_to_one(reader, windows):
+    for impossible in (False, True):
+        options = {"align_to_words": False, "handle_impossible_answer": impossible, **windows}
+        answers = reader(question=QUESTION, context=CONTEXT, top_k=5000, **options)
+        assert sum(answer["score"] for answer in answers) == pytest.approx(1, abs=1e-4)
+        assert ("" in [answer["answer"] for answer in answers]) == impossible
+
+
+def test_answers_are_sorted_and_differ(reader):
+    answers = reader(question=QUESTION, context=CONTEXT, top_k=8)
+    scores = [answer["score"] for answer in answers]
+    assert len({(answer["start"], answer["end"]) for answer in answers}) == 8
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_answers_are_widened_to_words(reader):
+    context = "Watersheds between mountainsides"  # words of several pieces
+    for aligned in (True, False):
+        answers = reader(question=QUESTION, context=context, top_k=20, align_to_words=aligned)
+        letters = [
+            context[place - 1 : place + 1].isalpha()
+            for answer in answers
+            for place in (answer["start"], answer["end"])
+            if 0 < place < len(context)
+        ]
+        assert any(letters) != aligned
+
+
+def test_an_answer_is_as_long_as_it_may_be(reader, tokenizers):
+    options = {"top_k": 5000, "align_to_words": False}
+    for most in (1, 4):
+        answers = reader(question=QUESTION, context=CONTEXT, max_answer_len=most, **options)
+        lengths = [len(tokenizers["wordpiece"].tokenize(answer["answer"])) for answer in answers]
+        assert max(lengths) == most
+
+
+def test_only_the_beginning_of_a_long_question_is_read(reader):
+    long = "river " * 500
+    short = reader(question="river " * 7, context=CONTEXT, max_question_len=5)
+    assert reader(question=long, context=CONTEXT, max_question_len=5) == short
+    assert reader(question=long, context=CONTEXT, max_question_len=1000)["answer"]
+
+
+def test_lists_streams_and_columns_have_the_answers_of_single_calls(reader):
+    contexts = [CONTEXT, CONTEXT[20:], "नदी लंबी है।"]
+    single = [reader(question=QUESTION, context=context) for context in contexts]
+    rows = [{"question": QUESTION, "context": context} for context in contexts]
+    columns = {"question": np.array([QUESTION] * 3), "context": np.array(contexts)}
+    batch = reader(columns)
+    for answers in (
+        reader(question=[QUESTION] * 3, context=contexts),
+        reader(rows),
+        list(reader(iter(rows))),
+        [{name: batch[name][row] for name in single[0]} for row in range(3)],
+        Dataset.from_list(rows).map(reader, batched=True).select_columns(list(single[0])).to_list(),
+    ):
+        for found, expected in zip(answers, single, strict=True):
+            assert found["answer"] == expected["answer"]
+            assert found["score"] == pytest.approx(expected["score"], rel=1e-3)
+
+
+def test_one_context_serves_many_questions(reader):
+    questions = [QUESTION, "How long is it?"]
+    expected = [reader(question=question, context=CONTEXT)["answer"] for question in questions]
+    answers = reader(question=questions, context=CONTEXT)
+    assert [answer["answer"] for answer in answers] == expected
+
+
+def test_an_endless_stream_is_answered_as_it_comes(reader):
+    drawn = count()
+    stream = ({"question": QUESTION, "context": f"{next(drawn)} km"} for _ in count())
+    assert len(list(islice(reader(stream), 300))) == 300
+    assert next(drawn) <= 512
+
+
+@pytest.mark.parametrize(("question", "context"), [("", CONTEXT), (QUESTION, " "), ("", "")])
+def test_without_text_there_is_no_answer(reader, question, context):
+    empty = {"score": 0.0, "start": 0, "end": 0, "answer": ""}
+    assert reader(question=question, context=context) == empty
+
+
+@pytest.mark.slow
+def test_a_context_of_a_million_characters_is_answered(reader):
+    context = (CONTEXT + " ") * (1_000_000 // len(CONTEXT))
+    found = reader(question=QUESTION, context=context)
+    assert found["answer"] == context[found["start"] : found["end"]] != ""
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ({"question": QUESTION}, r"context: is missing"),
+        ({"question": [QUESTION] * 2, "context": [CONTEXT]}, r"2 questions for 1 contexts"),
+        ({"question": QUESTION, "context": CONTEXT, "top_k": 0}, r"top_k=0: must be at least 1"),
+        ({"inputs": [{"question": "a", "context": None}]}, r"row 0: context must be text, is None"),
+        ({"question": QUESTION, "context": CONTEXT, "topk": 2}, r"topk"),
+    ],
+)
+def test_a_wrong_call_is_told(reader, call, error):
+    with pytest.raises((ValueError, TypeError), match=error):
+        reader(**call)
+
+
+def test_a_pickled_reader_answers_alike_and_carries_no_weights(reader):
+    pickled = pickle.dumps(reader)
+    assert len(pickled) < 1000
+    copy = pickle.loads(pickled)
+    assert copy(question=QUESTION, context=CONTEXT) == reader(question=QUESTION, context=CONTEXT)
+
+
+def test_a_model_that_was_not_trained_to_answer_is_refused(save_checkpoint):
+    with pytest.raises(ValueError, match=r"no extractive checkpoint: it lacks qa_outputs\.bias"):
+        Reader.from_pretrained(save_checkpoint(auto=AutoModel))
+
+
+@pytest.mark.parametrize("source", ["fold", "run", "name"])
+def test_a_run_gives_the_answers_that_it_was_scored_on(two_runs, source):
+    fold = two_runs / "demo_muril" / "fold0"
+    given = {"fold": fold, "run": fold.parent, "name": "demo_muril"}[source]
+    reader = Reader.from_pretrained(given, runs=two_runs, precision="fp32")
+    rows = Prediction.load(fold / "logits").examples
+    expected = pd.read_parquet(fold / "oof.parquet")["prediction"]
+    answers = reader(rows.select_columns(["question", "context"]).to_list(), align_to_words=False)
+    assert [answer["answer"] for answer in answers] == expected.to_list()
+
+
+@pytest.mark.parametrize("method", [None, "vote", "fusion"])
+def test_backbones_vote_or_are_fused(two_runs, method):
+    reader = Reader.from_pretrained(["demo_muril", "demo_xlmr"], runs=two_runs, method=method)
+    found = reader(question=QUESTION, context=CONTEXT)
+    assert found["answer"]
+    assert 0 < found["score"] <= 1
+    with pytest.raises(ValueError, match="top_k: only where all checkpoints share one tokenizer"):
+        reader(question=QUESTION, context=CONTEXT, top_k=2)
+
+
+def test_an_ensemble_is_found_by_its_name(two_runs, tmp_path):
+    (tmp_path / "both.yaml").write_text("name: both\nmembers: [demo_muril, demo_xlmr]\n", "utf-8")
+    named = Reader.from_pretrained("both", runs=two_runs, ensembles=tmp_path)
+    listed = Reader.from_pretrained(["demo_muril", "demo_xlmr"], runs=two_runs)
+    assert named(question=QUESTION, context=CONTEXT) == listed(question=QUESTION, context=CONTEXT)
+
+
+def test_logits_are_averaged_inside_a_tokenizer(save_checkpoint):
+    one, two = save_checkpoint(), save_checkpoint()
+    first, second, both = (
+        Reader.from_pretrained(source, precision="fp32")(question=QUESTION, context=CONTEXT)
+        for source in (one, two, [one, two])
+    )
+    assert first["score"] != both["score"] != second["score"]
+
+
+def test_the_example_of_the_readme_runs(two_runs, capsys):
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(from chaii import Reader.*?)```", readme, re.DOTALL)
+    assert len(code.splitlines()) <= 6
+    exec(code.replace("data/runs", str(two_runs)))
+    assert capsys.readouterr().out.count("score") == 3
