@@ -41,7 +41,7 @@ class TokenStore:
     Texts are the distinct questions and contexts; each example points at two of them.
     """
 
-    home: Path  # the folder of the files that the first three arrays are mapped from
+    home: Path | None  # the folder that the next three arrays are mapped from; None: in memory
     input_ids: IntArray  # (tokens,) of all texts, one after another
     offsets: IntArray  # (tokens, 2) half-open characters of each token in its text
     text_start: IntArray  # (texts + 1,) row pointers into the tokens
@@ -55,11 +55,11 @@ class TokenStore:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the files out: a process that gets the store maps them itself."""
-        files = _map_files(self.home)
+        files = _map_files(self.home) if self.home else {}
         return {name: part for name, part in vars(self).items() if name not in files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, **_map_files(state["home"]))
+        vars(self).update(state, **(_map_files(state["home"]) if state["home"] else {}))
 
     def select(self, rows: IntArray) -> Self:
         """Return the store of some of the examples, on the same tokens."""
@@ -161,6 +161,7 @@ def tokenise_pairs(
     offsets = [encoding.offsets[:most] for encoding, most in zip(encodings, limits, strict=True)]
     none = np.zeros((0, 2), np.int64), np.zeros(len(questions) + 1, np.int64)
     return TokenStore(
+        home=None,
         input_ids=np.fromiter(chain.from_iterable(ids), np.int32),
         offsets=np.array(list(chain.from_iterable(offsets)), np.int32).reshape(-1, 2),
         text_start=np.cumsum([0, *map(len, ids)]),
