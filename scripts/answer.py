@@ -1,0 +1,54 @@
+"""Answer a question, or a file of them: ``python scripts/answer.py --model RUN "question"``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from chaii import Reader
+from chaii.config.errors import one_line_errors
+
+
+def main() -> None:
+    """Answer the question about the context, or every row of the input file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("question", nargs="?", help="one question, about --context")
+    parser.add_argument(
+        "--model", required=True, nargs="+", help="run, fold, ensemble or checkpoint; or several"
+    )
+    parser.add_argument("--context", help="a text file; - reads standard input")
+    parser.add_argument("--input", type=Path, help="rows to answer: csv, jsonl or parquet")
+    parser.add_argument("--output", type=Path, help="the same rows with their answers")
+    parser.add_argument("--question-column", default="question")
+    parser.add_argument("--context-column", default="context")
+    parser.add_argument("--top-k", type=int, default=1, help="answers per question")
+    parser.add_argument("--method", help="vote, fusion or a method file, across backbones")
+    parser.add_argument("--runs", type=Path, default=Path("data/runs"))
+    arguments = parser.parse_args()
+    one, many = (arguments.question, arguments.context), (arguments.input, arguments.output)
+    if not (all(one) and not any(many)) and not (all(many) and not any(one)):
+        parser.error("give a question and --context, or --input and --output")
+
+    with one_line_errors():
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        source = arguments.model if len(arguments.model) > 1 else arguments.model[0]
+        if arguments.question:
+            is_piped = arguments.context == "-"
+            context = sys.stdin.read() if is_piped else Path(arguments.context).read_text("utf-8")
+        reader = Reader.from_pretrained(source, method=arguments.method, runs=arguments.runs)
+        if arguments.question:
+            answers = reader([{"question": one[0], "context": context}], top_k=arguments.top_k)[0]
+            for answer in answers if isinstance(answers, list) else [answers]:
+                print(f"{answer['score']:.4f}  {answer['answer']}")
+            return
+        from chaii.ensemble.answer_file import answer_file
+
+        columns = {"question": arguments.question_column, "context": arguments.context_column}
+        model = f"{source} {arguments.method} {arguments.runs}"
+        rows = answer_file(reader, *many, model=model, **columns, top_k=arguments.top_k)
+        print(f"{arguments.output}: {rows} rows")
+
+
+if __name__ == "__main__":
+    main()

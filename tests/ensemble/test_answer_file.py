@@ -1,0 +1,93 @@
+"""A file of questions: every row is answered once, also when the work was interrupted."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from chaii.config.errors import ConfigError
+from chaii.ensemble.answer_file import answer_file
+
+COLUMNS = {"question": "asked", "context": "text", "model": "echo"}
+ROWS = [{"id": f"0{n}", "asked": f"प्रश्न {n}?", "text": f"उत्तर {n} NA"} for n in range(150)]
+
+
+class Echo:
+    """Answers with the context; counts the rows, and may break off."""
+
+    def __init__(self, most=10_000):
+        self.rows, self.most = 0, most
+
+    def __call__(self, pairs, top_k=1):
+        self.rows += len(pairs)
+        if self.rows > self.most:
+            raise KeyboardInterrupt
+        best = [
+            {"score": 0.5, "start": 0, "end": len(pair["context"]), "answer": pair["context"]}
+            for pair in pairs
+        ]
+        return best if top_k == 1 else [[answer] for answer in best]
+
+
+def write(path):
+    table = pd.DataFrame(ROWS)
+    if path.suffix == ".csv":
+        table.to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        table.to_json(path, orient="records", lines=True, force_ascii=False)
+    else:
+        table.to_parquet(path)
+    return path
+
+
+def read(path):
+    if path.suffix == ".csv":
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    if path.suffix == ".jsonl":
+        return pd.DataFrame(map(json.loads, path.read_text(encoding="utf-8").splitlines()))
+    return pd.read_parquet(path)
+
+
+@pytest.mark.parametrize("source", ["in.csv", "in.jsonl", "in.parquet"])
+@pytest.mark.parametrize("target", ["out.csv", "out.jsonl", "out.parquet"])
+def test_every_row_keeps_its_columns_and_gets_an_answer(source, target, tmp_path):
+    target = tmp_path / "new" / target
+    assert answer_file(Echo(), write(tmp_path / source), target, **COLUMNS) == len(ROWS)
+    answers = read(target)
+    assert list(answers) == ["id", "asked", "text", "score", "start", "end", "answer"]
+    assert answers["id"].to_list() == [row["id"] for row in ROWS]
+    assert answers["answer"].to_list() == [row["text"] for row in ROWS]
+    assert not list(tmp_path.glob("new/*.part"))
+
+
+def test_interrupted_work_goes_on_after_the_last_whole_row(tmp_path):
+    source, target = write(tmp_path / "in.csv"), tmp_path / "out.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        answer_file(Echo(most=100), source, target, **COLUMNS)
+    assert not target.exists()
+    [part] = tmp_path.glob("out.jsonl.*.part")
+    with part.open("a", encoding="utf-8") as lines:
+        lines.write('{"id": "064", "ask')
+    rest, other = Echo(), Echo()
+    answer_file(other, source, target, **COLUMNS | {"model": "other"})
+    answer_file(rest, source, target, **COLUMNS)
+    assert (rest.rows, other.rows) == (len(ROWS) - 64, len(ROWS))
+    assert read(target)["id"].to_list() == [row["id"] for row in ROWS]
+
+
+def test_all_answers_are_listed_if_several_are_asked_for(tmp_path):
+    target = tmp_path / "out.jsonl"
+    answer_file(Echo(), write(tmp_path / "in.csv"), target, **COLUMNS, top_k=3)
+    assert read(target)["answers"][0][0]["answer"] == ROWS[0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "columns", "error"),
+    [
+        ("in.csv", "out.xls", COLUMNS, "out.xls: must end with one of .csv"),
+        ("in.csv", "out.csv", COLUMNS | {"question": "frage"}, "in.csv: no column frage"),
+    ],
+)
+def test_a_wrong_file_is_told(source, target, columns, error, tmp_path):
+    with pytest.raises(ConfigError, match=error):
+        answer_file(Echo(), write(tmp_path / source), tmp_path / target, **columns)
