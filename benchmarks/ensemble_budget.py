@@ -28,7 +28,8 @@ from chaii.config.compose import compose_config
 from chaii.config.ensemble import EnsembleConfig
 from chaii.corpus.readers import read_corpus
 from chaii.ensemble.members import Inference, gather_members
-from chaii.ensemble.pipeline import estimate_jobs, make_submission
+from chaii.ensemble.pipeline import make_submission
+from chaii.ensemble.submission import estimate_jobs
 
 FOLDS = {"bert": 3, "rembert": 5, "xlm-roberta": 5}  # MuRIL's family, RemBERT's, XLM-R's
 CONF = Path(__file__).parents[1] / "conf"
