@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--like", default="tydi_goldp_english", help="the corpus to compare with")
     parser.add_argument("--keep", type=float, default=10_700, help="a share, or a number of rows")
     parser.add_argument("--seed", type=int, default=2021)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     with one_line_errors():
         name, like = arguments.corpus, arguments.like
         paths, corpora = load_catalogue(CONF, [name, like], overrides=arguments.overrides)

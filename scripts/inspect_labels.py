@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="settings: paths=kaggle")
     parser.add_argument("--output", type=Path, help="default: <paths.output>/labels/<corpus>.csv")
     parser.add_argument("--rows", type=int, default=10, help="how many rows to print")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     with one_line_errors():
         name = arguments.corpus
         paths, corpora = load_catalogue(CONF, [name], overrides=arguments.overrides)

@@ -32,8 +32,8 @@ def main() -> None:
             leaderboard.add_results(arguments.results, lines, replace=arguments.replace)
         published = leaderboard.read_results(arguments.results)
         if arguments.readme:
-            page = arguments.readme.read_text(encoding="utf-8")
-            page = leaderboard.insert_table(page, leaderboard.render_table(published))
+            table = leaderboard.render_table(published)
+            page = leaderboard.insert_table(arguments.readme, table)
             with write_whole(arguments.readme) as building:
                 building.write_text(page, encoding="utf-8")
         else:

@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all, and folders that can be checked."""
+"""Files and folders that are written whole or not at all, that can be checked, and read."""
 
 import hashlib
 import shutil
@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 
 _SEAL = "digest.txt"
 
@@ -41,6 +42,27 @@ def write_whole(path: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name the file or folder that a block reads in any error of the block.
+
+    The libraries that read run folders and tables raise errors of many kinds, often without a name.
+
+    Raises:
+        ValueError: the block's error, in one line.
+
+    >>> with reading(Path("metrics.json")):
+    ...     float("many")
+    Traceback (most recent call last):
+    ValueError: metrics.json: cannot be read: could not convert string to float: 'many'
+    """
+    try:
+        yield
+    except Exception as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ValueError(f"{path}: cannot be read: {shorten(why, 300)}") from error
 
 
 def seal_folder(folder: Path) -> None:

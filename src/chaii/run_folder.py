@@ -22,7 +22,7 @@ from chaii.config.environment import describe_environment
 from chaii.config.errors import ConfigError, describe_error
 from chaii.config.schema import TrainConfig
 from chaii.config.settings import describe_changes, list_renamed
-from chaii.files import write_whole
+from chaii.files import reading, write_whole
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Prediction:
         """Read what `save` wrote; start and end logits are memory-mapped.
 
         Raises:
-            ValueError: a file is not what `save` writes.
+            ValueError: a part is missing or damaged, or the parts do not fit each other.
         """
         null = folder / "null_logits.npy"
-        try:
+        with reading(folder):
             stored = cls(
                 examples=Dataset(pq.read_table(folder / "examples.parquet")),
                 windows=pd.read_parquet(folder / "windows.parquet"),
@@ -66,11 +66,13 @@ class Prediction:
                 end_logits=np.load(folder / "end_logits.npy", mmap_mode="r"),
                 null_logits=np.load(null) if null.is_file() else None,
             )
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{folder}: cannot be read: {error}") from error
-        for name in ("example", "context_from", "context_to"):
-            if name not in stored.windows or stored.windows[name].dtype.kind != "i":
-                raise ValueError(f"{folder}/windows.parquet: {name} must be a column of integers")
+            for name in ("example", "context_from", "context_to"):
+                if name not in stored.windows or stored.windows[name].dtype.kind != "i":
+                    raise ValueError(f"windows.parquet: {name} must be a column of integers")
+            tokens = int((stored.windows["context_to"] - stored.windows["context_from"]).sum())
+            found = len(stored.start_logits), len(stored.end_logits)
+            if found != (tokens, tokens):
+                raise ValueError(f"{found} logits for windows of {tokens} tokens")
         return stored
 
 
@@ -226,7 +228,7 @@ class RunFolder:
     def read_restarts(self) -> list[dict[str, Any]]:
         """Read the collapses that this unfinished run has come through: step, from, why."""
         file = self.checkpoints / "restarts.json"
-        return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
+        return list(_read_json(file, list)) if file.is_file() else []
 
     def write_restarts(self, restarts: Sequence[Mapping[str, Any]]) -> None:
         """Write the collapses, so that a killed run resumes with the right rate and seed."""
@@ -239,21 +241,23 @@ class RunFolder:
             ConfigError: an older version wrote it, and settings have new names; or it holds a
                 reference such as ``${oc.env:HOME}``, which no resolved configuration does.
         """
-        if "${" in self.config.read_text(encoding="utf-8"):
-            raise ConfigError(f"{self.config}: must hold plain values, and no ${{...}}")
-        config = OmegaConf.load(self.config)
-        assert isinstance(config, DictConfig)
+        with reading(self.config):
+            config = OmegaConf.load(self.config)
+            if "${" in self.config.read_text(encoding="utf-8"):
+                raise ConfigError("must hold plain values, and no ${...}")
+            if not isinstance(config, DictConfig):
+                raise ConfigError("must hold the settings of a run")
         if renamed := list_renamed(OmegaConf.to_container(config)):
             raise ConfigError(f"{self.config}: of an older version: {', '.join(renamed)}")
         return config
 
     def read_metrics(self) -> dict[str, Any]:
         """Read ``metrics.json``."""
-        return _read_object(self.metrics)
+        return dict(_read_json(self.metrics, dict))
 
     def read_environment(self) -> dict[str, Any]:
         """Read versions, commit, seed and hardware of the run."""
-        return _read_object(self._environment)
+        return dict(_read_json(self._environment, dict))
 
 
 def find_runs(root: Path, name: str) -> list[RunFolder]:
@@ -282,13 +286,11 @@ def _plain(config: Any) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _read_object(file: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: must hold an object with its keys in braces")
+def _read_json(file: Path, kind: type) -> Any:
+    with reading(file):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, kind):
+            raise TypeError(f"{type(content).__name__} where a {kind.__name__} is needed")
     return content
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, set_seed
+from transformers import PreTrainedModel, SchedulerType, set_seed
 
 from chaii.config.corpora import Labels
 from chaii.config.errors import ConfigError
@@ -175,7 +175,7 @@ def prepare_fold(config: TrainConfig) -> PreparedFold:
         ValueError, FileNotFoundError: as `train_fold`.
     """
     print(f"{config.name}, fold {config.fold}")
-    _check_lengths(config)
+    _check_early(config)
     _notice("reading the corpora")
     corpora = read_corpora(config)
     rows, held_out = split_examples(config, corpora)
@@ -198,8 +198,11 @@ def prepare_fold(config: TrainConfig) -> PreparedFold:
     return PreparedFold(config, corpora, leaks.rows, held_out, tokenizer, stores, leaks)
 
 
-def _check_lengths(config: TrainConfig) -> None:
-    """Refuse windows that are longer than the backbone can read, before all preparation."""
+def _check_early(config: TrainConfig) -> None:
+    """Check what only transformers knows, before all preparation: names, and the longest input."""
+    schedule, known = config.trainer.lr_scheduler_type, [name.value for name in SchedulerType]
+    if schedule not in known:
+        raise ConfigError(f"trainer.lr_scheduler_type={schedule}: must be of {', '.join(known)}")
     limit, recipe = position_limit(config.backbone), config.recipe
     lengths = {"recipe.predict_max_length": recipe.predict_max_length}
     for s, stage in enumerate(recipe.stages):

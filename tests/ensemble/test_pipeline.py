@@ -312,7 +312,7 @@ def test_a_killed_ensemble_leaves_the_submission_of_the_members_so_far(
 def test_test_rows_are_answered_in_parts_with_equal_answers(
     submission, three_backbones, ensemble_demo, monkeypatch
 ):
-    monkeypatch.setattr("chaii.ensemble.submission._CHUNK_ROWS", 7)
+    monkeypatch.setattr("chaii.ensemble.submission._CHUNK_TOKENS", 3000)
     path = ensemble_demo(three_backbones, "ensemble.name=parts")
     assert path.read_bytes() == submission.read_bytes()
 

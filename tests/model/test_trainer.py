@@ -153,17 +153,20 @@ def test_a_killed_training_resumes_to_the_very_same_weights(
         torch.testing.assert_close(one, other, atol=0, rtol=0)
 
 
-def test_the_best_weights_by_jaccard_are_put_back(train):
+@pytest.mark.parametrize(("best", "kept"), [(True, 0), (False, 1)])
+def test_the_best_weights_by_jaccard_or_the_last_are_kept(train, best, kept):
     scores, weights = iter([0.9, 0.1, 0.1]), []
 
     def score(model):
         weights.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return {"jaccard": next(scores)}
 
-    model, history = train(score=score)
+    model, history = train(score=score, load_best_model_at_end=best)
     assert [entry["eval_jaccard"] for entry in history if "eval_jaccard" in entry] == [0.9, 0.1]
-    for name, tensor in model.state_dict().items():
-        torch.testing.assert_close(tensor, weights[0][name], atol=0, rtol=0)
+    again, _ = train(score=score, load_best_model_at_end=best)  # a process killed after the end
+    for state in (model.state_dict(), again.state_dict()):
+        for name, tensor in state.items():
+            torch.testing.assert_close(tensor, weights[kept][name], atol=0, rtol=0)
 
 
 def test_one_schedule_spans_the_whole_plan(train):

@@ -49,6 +49,7 @@ _RULES = {  # of single numbers; a key without the numbers of lists and the name
     "backbone.learning_rate": _POSITIVE,
     "backbone.warmup_ratio": _PART,
     "backbone.encoder_millions": _POSITIVE,
+    "backbone.config": _NOT_NEGATIVE,
     "backbone.effective_batch_size": _COUNT,
     "trainer.per_device_train_batch_size": _COUNT,
     "trainer.predict_batch_size": _COUNT,
@@ -128,7 +129,8 @@ def read_method(path: Path) -> MethodConfig:
         text = path.read_text(encoding="utf-8")
         plain = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"method_file={path}: cannot be read: {error}") from error
+        why = getattr(error, "strerror", error)
+        raise ConfigError(f"method_file={path}: cannot be read: {why}") from error
     if not isinstance(plain, dict) or "${" in text:
         raise ConfigError(f"method_file={path}: must hold the settings of a method, all plain")
     try:

@@ -150,9 +150,8 @@ class TrainerConfig:
     max_grad_norm: float = 1.0
     lr_scheduler_type: str = "linear"
     precision: Precision = Precision.auto
-    # How often held-out rows are scored and a checkpoint is written; the best one is kept. With 0
-    # neither is done until the end, and the last weights are kept.
-    num_evaluations: int = 4
+    num_evaluations: int = 4  # how often held-out rows are scored and a checkpoint is written
+    load_best_model_at_end: bool = True  # of the scored checkpoints; false: the last weights
     num_workers: int = 0  # processes that build batches
     num_threads: int | None = None  # CPU threads of torch; None: all cores
     max_answer_tokens: int = 30

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaii.corpus.files import CorpusError
-from chaii.files import write_whole
+from chaii.files import reading, write_whole
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class IdFile:
         """
         if not path.is_file():
             raise CorpusError(f"{path}: no such file; {self.writer} writes it")
-        with path.open(encoding="utf-8", newline="") as file:
+        with reading(path), path.open(encoding="utf-8", newline="") as file:
             header, *rows = list(csv.reader(file, delimiter=self.delimiter)) or [[]]
         columns = ["id", self.column]
         if header != columns:

@@ -1,5 +1,6 @@
 """Members of an ensemble: finished folds, and their logits for out-of-fold and for test rows."""
 
+import ctypes
 import hashlib
 import mmap
 import time
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset, concatenate_datasets
+from datasets.table import MemoryMappedTable
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedModel
@@ -81,6 +83,7 @@ class Inference:
             max_length=recipe.predict_max_length,
             doc_stride=recipe.predict_doc_stride,
         )
+        release_table(test)
         self._folder = Path(config.paths.predictions) / member.name
 
     @cached_property
@@ -161,6 +164,17 @@ def release_pages(*arrays: NDArray[Any]) -> None:
             owner = getattr(owner, "base", None)
         if owner is not None and hasattr(mmap, "MADV_DONTNEED"):
             owner._mmap.madvise(mmap.MADV_DONTNEED)
+
+
+def release_table(examples: Dataset) -> None:
+    """Give back the memory of a table that is mapped; see `release_pages`."""
+    if not isinstance(examples.data, MemoryMappedTable) or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    chunks = (chunk for column in examples.data.columns for chunk in column.chunks)
+    for buffer in (buffer for chunk in chunks for buffer in chunk.buffers() if buffer):
+        first = -(-buffer.address // mmap.PAGESIZE) * mmap.PAGESIZE  # of the pages inside
+        size = max(0, buffer.address + buffer.size - first)
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(size), mmap.MADV_DONTNEED)
 
 
 def digest_files(folder: Path) -> bytes:
@@ -264,6 +278,7 @@ def load_test_logits(
     ]
     for inference, prediction in group:
         release_pages(inference.store.offsets, prediction.start_logits, prediction.end_logits)
+        release_table(prediction.examples)
     return average_logits(logits, [inference.member.weight for inference, _ in group])
 
 

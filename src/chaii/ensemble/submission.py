@@ -21,7 +21,7 @@ from chaii.ensemble.vote import held_words
 from chaii.files import write_whole
 from chaii.run_folder import Prediction
 
-_CHUNK_ROWS = 256  # test rows whose logits are in memory at a time
+_CHUNK_TOKENS = 2**18  # of contexts whose logits are in memory at a time
 # Line breaks as in str.splitlines, NUL, and half surrogate pairs, which UTF-8 cannot hold.
 _UNWRITABLE = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029\0\ud800-\udfff]")
 _SHOWN = 3
@@ -136,7 +136,9 @@ def write_answers(
     if not any(method.weights.get(name, 1.0) for name in voters):
         method = replace(method, weights={})
     answers, best = [], []
-    for rows in np.array_split(np.arange(len(test)), range(_CHUNK_ROWS, len(test), _CHUNK_ROWS)):
+    tokens = np.cumsum(next(iter(done.values()))[0].store.context_lengths())
+    borders = np.flatnonzero(np.diff(tokens // _CHUNK_TOKENS)) + 1
+    for rows in np.split(np.arange(len(test)), borders):
         logits = {
             name: load_test_logits(members, merge=method.decode.merge, rows=rows)
             for name, members in groups.items()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from chaii.files import write_whole
+from chaii.files import reading, write_whole
 from chaii.run_folder import find_runs
 
 BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
@@ -47,11 +47,12 @@ def read_results(path: Path) -> pd.DataFrame:
     """Published results, one row per run; all columns are text.
 
     Raises:
-        ValueError: the file has other columns.
+        ValueError: the file is no CSV or has other columns.
     """
-    if not path.is_file():
+    if not path.exists():
         return pd.DataFrame(columns=list(_COLUMNS))
-    results = pd.read_csv(path, dtype=str, keep_default_na=False)
+    with reading(path):
+        results = pd.read_csv(path, dtype=str, keep_default_na=False)
     if tuple(results.columns) != _COLUMNS:
         raise ValueError(f"{path}: its columns must be {','.join(_COLUMNS)}")
     return results
@@ -88,14 +89,15 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*\[\]|])", r"\\\1", escape(" ".join(text.split()), quote=False))
 
 
-def insert_table(page: str, table: str) -> str:
-    """Put the table between the markers of a page, in place of an earlier one.
+def insert_table(page: Path, table: str) -> str:
+    """Read a page, and put the table between its markers, in place of an earlier one.
 
     Raises:
-        ValueError: the page lacks the markers.
+        ValueError: the page lacks the markers, or is not UTF-8.
     """
-    head, begin, rest = page.partition(BEGIN)
+    with reading(page):
+        head, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"the page must hold {BEGIN} and {END}, in this order")
+        raise ValueError(f"{page}: must hold {BEGIN} and {END}, in this order")
     return f"{head}{BEGIN}\n{table}\n{END}{tail}"

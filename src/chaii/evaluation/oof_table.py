@@ -16,7 +16,7 @@ import pandas as pd
 from datasets import Dataset
 
 from chaii.evaluation.metrics import best_jaccard
-from chaii.files import write_whole
+from chaii.files import reading, write_whole
 
 Key = tuple[str, str]  # corpus and id: an id is unique inside its corpus alone
 
@@ -72,10 +72,8 @@ def read_oof_table(paths: Sequence[Path]) -> pd.DataFrame:
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there is no such out-of-fold table")
-        try:
+        with reading(path):
             tables.append(pd.read_parquet(path))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: not a readable out-of-fold table: {error}") from error
         if absent := [name for name in OOF_COLUMNS if name not in tables[-1]]:
             raise ValueError(f"{path}: lacks the column {', '.join(absent)}")
     return pd.concat(tables, ignore_index=True)

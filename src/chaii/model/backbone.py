@@ -28,7 +28,9 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES
 
+from chaii.config.errors import ConfigError
 from chaii.config.schema import BackboneConfig, ScratchConfig, TokenizerKind
 from chaii.files import is_intact, seal_folder, write_whole
 
@@ -94,13 +96,9 @@ def position_limit(backbone: BackboneConfig) -> int | None:
     """The most tokens of an input that the backbone has positions for; None without a limit.
 
     Raises:
-        FileNotFoundError: as `load_tokenizer`.
+        ConfigError, FileNotFoundError: as `load_model`.
     """
-    if backbone.scratch is None:
-        config = _from_pretrained(AutoConfig, backbone)
-    else:
-        config = AutoConfig.for_model(backbone.scratch.architecture)
-    config.update(backbone.config)
+    config = _configure(backbone)
     limit: int | None = getattr(config, "max_position_embeddings", None)
     if not getattr(config, "position_biased_input", True):  # DeBERTa: relative positions alone
         return None
@@ -114,26 +112,23 @@ def load_model(backbone: BackboneConfig, tokenizer: Any) -> PreTrainedModel:
 
     Raises:
         FileNotFoundError: as `load_tokenizer`.
-        ValueError: `backbone.config` holds a field that the architecture does not have.
+        ConfigError: there is no such architecture, or `backbone.config` does not go with it.
     """
     if backbone.scratch is None:
-        config = _from_pretrained(AutoConfig, backbone)
+        config = _configure(backbone)
+        model = _from_pretrained(AutoModelForQuestionAnswering, backbone, config=config)
     else:
-        config = AutoConfig.for_model(
-            backbone.scratch.architecture,
+        config = _configure(
+            backbone,
             vocab_size=len(tokenizer),
             pad_token_id=tokenizer.pad_token_id,
             bos_token_id=tokenizer.cls_token_id,
             eos_token_id=tokenizer.sep_token_id,
         )
-    unknown = sorted(set(backbone.config) - set(config.to_dict()))
-    if unknown:
-        raise ValueError(f"backbone.config.{unknown[0]}: {config.model_type} has no such field")
-    config.update(backbone.config)
-    if backbone.scratch is None:
-        model = _from_pretrained(AutoModelForQuestionAnswering, backbone, config=config)
-    else:
-        model = AutoModelForQuestionAnswering.from_config(config)
+        try:
+            model = AutoModelForQuestionAnswering.from_config(config)
+        except (ValueError, RuntimeError) as error:
+            raise ConfigError(f"backbone.config={backbone.config}: {error}") from error
     assert isinstance(model, PreTrainedModel)
     return model
 
@@ -211,6 +206,22 @@ def _count_pieces(draft: Tokenizer, texts: Sequence[str], *, prefix: str) -> Cou
     return Counter({piece: counts[piece] for piece in order})
 
 
+def _configure(backbone: BackboneConfig, **options: Any) -> Any:
+    """Make the configuration of a backbone's model, with the fields of `backbone.config`."""
+    if backbone.scratch is None:
+        config = _from_pretrained(AutoConfig, backbone)
+    else:
+        name = backbone.scratch.architecture
+        if name not in MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES:
+            rule = "transformers has no such model with a head for question answering"
+            raise ConfigError(f"backbone.scratch.architecture={name}: {rule}")
+        config = AutoConfig.for_model(name, **options)
+    if unknown := sorted(set(backbone.config) - set(config.to_dict())):
+        raise ConfigError(f"backbone.config.{unknown[0]}: {config.model_type} has no such field")
+    config.update(backbone.config)
+    return config
+
+
 def _from_pretrained(auto: Any, backbone: BackboneConfig, **options: Any) -> Any:
     """Load by the library's class `auto`, at the revision that is asked for."""
     name = backbone.pretrained
@@ -219,6 +230,8 @@ def _from_pretrained(auto: Any, backbone: BackboneConfig, **options: Any) -> Any
         options["revision"] = backbone.revision
     try:
         return auto.from_pretrained(name, **options)
+    except ValueError as error:
+        raise ConfigError(f"backbone.pretrained={name}: {error}") from error
     except OSError as error:
         raise FileNotFoundError(
             f"backbone.pretrained={name}: neither a local folder nor on the hub; download it on a "

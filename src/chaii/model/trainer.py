@@ -70,7 +70,7 @@ def train_model(
     """Train `model` on `dataset` in its order for one epoch; resume from a checkpoint in `folder`.
 
     With `score`, the model is scored at even distances, and the weights of the best ``jaccard`` are
-    loaded at the end; without it the last weights stay. `rate_factor` scales the learning rate.
+    loaded at the end if `trainer.load_best_model_at_end`; else the last weights stay. `rate_factor` scales the learning rate.
     At each of the optimiser steps `borders` the optimiser and the schedule start anew.
 
     Returns:
@@ -206,7 +206,8 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         try:
             if checkpoint and read_step(checkpoint) >= self.args.max_steps:
                 self.state = TrainerState.load_from_json(checkpoint / "trainer_state.json")
-                self._load_from_checkpoint(self.state.best_model_checkpoint or str(checkpoint))
+                best = self.args.load_best_model_at_end and self.state.best_model_checkpoint
+                self._load_from_checkpoint(best or str(checkpoint))
             else:
                 self.train(resume_from_checkpoint=checkpoint)
         except UnpicklingError as error:
@@ -263,7 +264,7 @@ def training_arguments(
         scoring = {
             "eval_strategy": "steps",
             "eval_steps": every,
-            "load_best_model_at_end": True,
+            "load_best_model_at_end": trainer.load_best_model_at_end,
             "metric_for_best_model": "jaccard",
             "greater_is_better": True,
         }
