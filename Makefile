@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO := demo_muril,demo_xlmr,demo_rembert
 
 .DEFAULT_GOAL := help
-BENCHMARKS := startup prepare scale feeding padding decode train infer ensemble_budget
+BENCHMARKS := startup prepare scale feeding padding decode train infer ensemble_budget ensemble_memory
 GPU_BENCHMARKS := train_gpu infer_gpu
 .PHONY: help setup demo test check audit study bench bench-gpu clean
 

@@ -28,7 +28,7 @@ from chaii.train import train_fold
 
 CONF = Path(__file__).parents[1] / "conf"
 WARM_UP = 0.15  # share of the time
-EPOCHS = 10  # of the last stage: minutes of training, a checkpoint every few seconds
+EPOCHS = 3  # of the last stage
 
 
 def train(folder: Path, *overrides: str) -> None:

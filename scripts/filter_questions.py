@@ -8,6 +8,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from chaii.config.checks import count
 from chaii.config.corpora import CorpusConfig
 from chaii.config.errors import ConfigError, one_line_errors
 from chaii.corpus.catalogue import load_catalogue
@@ -25,7 +26,7 @@ def main() -> None:
     parser.add_argument("--corpus", default="natural_questions", help="the corpus to filter")
     parser.add_argument("--like", default="tydi_goldp_english", help="the corpus to compare with")
     parser.add_argument("--keep", type=float, default=10_700, help="a share, or a number of rows")
-    parser.add_argument("--seed", type=int, default=2021)
+    parser.add_argument("--seed", type=count, default=2021)
     arguments = parser.parse_intermixed_args()
     with one_line_errors():
         name, like = arguments.corpus, arguments.like
@@ -35,9 +36,9 @@ def main() -> None:
             raise ConfigError(f"corpora.{name}.keep_ids: must name a file")
         cache = Path(paths.tokens) / "corpora"
         ids, candidates = read_questions(name, corpora[name], cache)
+        kept = count_kept(len(ids), arguments.keep)
         _, targets = read_questions(like, corpora[like], cache)
         similarity = compare_questions(targets, candidates, seed=arguments.seed)
-        kept = count_kept(len(ids), arguments.keep)
         report = format_similarity(candidates, similarity, kept)
         rows = similarity.rank()[:kept]
         scores = (f"{score:.6f}" for score in similarity.scores[rows])

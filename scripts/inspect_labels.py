@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from chaii.config.checks import count
 from chaii.config.corpora import Labels
 from chaii.config.errors import one_line_errors
 from chaii.corpus.catalogue import load_catalogue
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("corpus", help="a file of conf/corpora")
     parser.add_argument("overrides", nargs="*", help="settings: paths=kaggle")
     parser.add_argument("--output", type=Path, help="default: <paths.output>/labels/<corpus>.csv")
-    parser.add_argument("--rows", type=int, default=10, help="how many rows to print")
+    parser.add_argument("--rows", type=count, default=10, help="how many rows to print")
     arguments = parser.parse_intermixed_args()
     with one_line_errors():
         name = arguments.corpus

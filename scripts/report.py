@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from chaii.config.checks import count
 from chaii.config.errors import one_line_errors
 
 
@@ -15,7 +16,7 @@ def main() -> None:
     parser.add_argument(
         "--against", metavar="RUN", help="also show the rows that this run answers otherwise"
     )
-    parser.add_argument("--rows", type=int, default=40, help="the most rows in either list")
+    parser.add_argument("--rows", type=count, default=40, help="the most rows in either list")
     parser.add_argument("--output", type=Path, help="default: data/reports/<name>.html")
     parser.add_argument("--runs", type=Path, default=Path("data/runs"))
     parser.add_argument("--submissions", type=Path, default=Path("submissions"))

@@ -19,10 +19,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from chaii.config.environment import describe_environment
-from chaii.config.errors import ConfigError, describe_error
+from chaii.config.errors import ConfigError, describe_error, list_first
 from chaii.config.schema import TrainConfig
 from chaii.config.settings import describe_changes, list_renamed
 from chaii.files import reading, write_whole
+
+_NEEDED = (  # settings by which a finished run predicts
+    *("backbone.name", "recipe.predict_max_length", "recipe.predict_doc_stride"),
+    *("trainer.max_answer_tokens", "trainer.precision"),
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class Prediction:
             found = len(stored.start_logits), len(stored.end_logits)
             if found != (tokens, tokens):
                 raise ValueError(f"{found} logits for windows of {tokens} tokens")
+            if stored.null_logits is not None and len(stored.null_logits) != len(stored.windows):
+                raise ValueError("null_logits.npy: must have one row per window")
         return stored
 
 
@@ -172,9 +179,10 @@ class RunFolder:
         if changes and self.replaces:
             shutil.rmtree(self.path)
         elif changes:
+            state = "finished" if self.is_finished else "begun"
             raise ConfigError(
-                f"{self.path}: {'finished' if self.is_finished else 'begun'} with other settings: "
-                f"{'; '.join(changes)}. Take another name=, or overwrite=true to train it anew"
+                f"{self.path}: {state} with other settings: {list_first(changes, separator='; ')}. "
+                "Take another name=, or overwrite=true to train it anew"
             )
 
     def begin(self, config: TrainConfig, data: str) -> None:
@@ -248,7 +256,9 @@ class RunFolder:
             if not isinstance(config, DictConfig):
                 raise ConfigError("must hold the settings of a run")
         if renamed := list_renamed(OmegaConf.to_container(config)):
-            raise ConfigError(f"{self.config}: of an older version: {', '.join(renamed)}")
+            raise ConfigError(f"{self.config}: of an older version: {list_first(renamed)}")
+        if lacking := [key for key in _NEEDED if OmegaConf.select(config, key) is None]:
+            raise ConfigError(f"{self.config}: lacks {list_first(lacking)}")
         return config
 
     def read_metrics(self) -> dict[str, Any]:

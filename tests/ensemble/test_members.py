@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import load_from_disk
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
@@ -13,7 +14,7 @@ from chaii.config.ensemble import Merge
 from chaii.config.schema import Precision
 from chaii.corpus.readers import read_corpus
 from chaii.ensemble import members
-from chaii.ensemble.members import Inference, gather_members, load_test_logits
+from chaii.ensemble.members import Inference, gather_members, load_test_logits, release_table
 from chaii.run_folder import RunFolder
 
 
@@ -171,3 +172,23 @@ def test_weights_of_members_act_on_test_rows(infer):
 
 def test_a_seconds_estimate_is_positive(infer):
     assert infer().estimate_seconds() > 0
+
+
+def mapped_memory():
+    """Bytes of mapped files that are in this process' memory."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssFile"))
+
+
+def test_a_mapped_table_gives_its_memory_back_and_keeps_its_rows(make_examples, tmp_path):
+    rows = [("क्या?", f"{number} " + "गंगा " * 2000, "गंगा", 3) for number in range(1000)]
+    in_memory = make_examples(rows)
+    in_memory.save_to_disk(tmp_path)
+    stored = load_from_disk(tmp_path)
+    assert stored["context"][:] == in_memory["context"][:]
+    before = mapped_memory()
+    for examples in (stored, in_memory):
+        release_table(examples)
+    assert before - mapped_memory() > 20_000_000  # of 26 MB
+    assert stored["context"][:] == in_memory["context"][:]
+    assert in_memory["context"][0] == rows[0][1]

@@ -91,7 +91,7 @@ def test_a_published_run_is_replaced_only_where_that_is_asked_for(place, leaderb
 COST = {"windows": 10, "seconds": 60}
 MISTAKES = {
     "no such run": (["--publish", "gone"], "no finished fold of run 'gone'"),
-    "no page": (["--readme=gone.md"], "gone.md: No such file"),
+    "no page": (["--readme=gone.md"], "gone.md: cannot be read: No such file"),
     "a folder as page": (["--readme=."], "Is a directory"),
     "no markers": (["--readme={place}/empty.md"], "must hold <!-- leaderboard -->"),
     "torn metrics": (["--publish", "torn"], "torn/fold0/metrics.json: "),

@@ -68,7 +68,7 @@ def test_a_table_must_be_there_with_all_columns(examples, tmp_path):
     with pytest.raises(FileNotFoundError, match="no example was held out"):
         read_oof_table([])
     path.write_bytes(b"PAR1")
-    with pytest.raises(ValueError, match=r"toy_oof\.parquet: not a readable out-of-fold table"):
+    with pytest.raises(ValueError, match=r"toy_oof\.parquet: cannot be read"):
         read_oof_table([path])
     table = make_oof_table(examples, answer_all("दिल्ली"))
     write_oof_table(path, table.drop(columns=["score", "members"]))

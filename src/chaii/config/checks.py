@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from chaii.config.ensemble import EnsembleConfig, MethodConfig, MethodKind
-from chaii.config.errors import ConfigError, describe_error
+from chaii.config.errors import ConfigError, describe_error, list_first
 from chaii.config.schema import Precision, TrainConfig
 from chaii.config.settings import flatten_settings
 from chaii.config.study import AblateConfig
@@ -67,6 +67,7 @@ _RULES = {  # of single numbers; a key without the numbers of lists and the name
     "method.decode.max_tokens": _COUNT,
     "method.decode.max_words": _COUNT,
     "method.decode.null_threshold": _FINITE,
+    "ensemble.test.max_examples": _COUNT,
     "search.min_rows": _NOT_NEGATIVE,
     "search.max_words": _COUNT,
     "search.folds": (lambda value: value >= 2, "must be at least 2"),
@@ -81,6 +82,18 @@ _RULES = {  # of single numbers; a key without the numbers of lists and the name
 }
 
 
+def count(text: str) -> int:
+    """Read an argument of a script that is an integer from 0.
+
+    Raises:
+        ValueError: it is not.
+    """
+    number = int(text)
+    if number < 0:
+        raise ValueError(f"{text}: must not be negative")
+    return number
+
+
 def check_train(config: DictConfig) -> TrainConfig:
     """Turn what Hydra composed into a `TrainConfig`.
 
@@ -88,8 +101,8 @@ def check_train(config: DictConfig) -> TrainConfig:
         ConfigError: rules are broken; the message names each key, its value and the rule.
     """
     train = _to_object(config, TrainConfig)
-    if problems := [*_check_numbers(train), *_check_training(train), *_check_recipe(train)]:
-        raise ConfigError("; ".join(problems))
+    if problems := [*_check_values(train), *_check_training(train), *_check_recipe(train)]:
+        raise ConfigError(list_first(problems, separator="; "))
     return train
 
 
@@ -102,8 +115,8 @@ def check_ensemble(config: DictConfig) -> EnsembleConfig:
     ensemble = _to_object(config, EnsembleConfig)
     if ensemble.method_file is not None:
         ensemble = replace(ensemble, method=read_method(Path(ensemble.method_file)))
-    if problems := [*_check_numbers(ensemble), *_check_members(ensemble)]:
-        raise ConfigError("; ".join(problems))
+    if problems := [*_check_values(ensemble), *_check_members(ensemble)]:
+        raise ConfigError(list_first(problems, separator="; "))
     return ensemble
 
 
@@ -114,8 +127,8 @@ def check_ablate(config: DictConfig) -> AblateConfig:
         ConfigError: rules are broken; the message names each key, its value and the rule.
     """
     ablate = _to_object(config, AblateConfig)
-    if problems := [*_check_numbers(ablate), *_check_study(ablate)]:
-        raise ConfigError("; ".join(problems))
+    if problems := [*_check_values(ablate), *_check_study(ablate)]:
+        raise ConfigError(list_first(problems, separator="; "))
     return ablate
 
 
@@ -143,7 +156,7 @@ def _to_object(config: DictConfig, schema: type[_Schema]) -> _Schema:
     """Fill the schema anew: Hydra lets ``+key=value`` past it."""
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
-        raise ConfigError(f"{', '.join(missing)}: must be set")
+        raise ConfigError(f"{list_first(missing)}: must be set")
     try:
         plain = OmegaConf.to_container(config, resolve=True)
         filled = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), plain))
@@ -153,7 +166,7 @@ def _to_object(config: DictConfig, schema: type[_Schema]) -> _Schema:
     return filled
 
 
-def _check_numbers(config: TrainConfig | EnsembleConfig | AblateConfig) -> Iterator[str]:
+def _check_values(config: TrainConfig | EnsembleConfig | AblateConfig) -> Iterator[str]:
     plain = OmegaConf.to_container(OmegaConf.structured(config))
     for key, value in flatten_settings(plain).items():
         name = re.sub(r"\[\d+\]", "", key)
@@ -162,6 +175,8 @@ def _check_numbers(config: TrainConfig | EnsembleConfig | AblateConfig) -> Itera
         holds, rule = _RULES.get(name) or _RULES.get(group) or _RULES.get(named) or _FINITE
         if isinstance(value, int | float) and not holds(value):
             yield f"{key}={value}: {rule}"
+        if group == "paths" and value == "":
+            yield f"{key}=: must name a folder"
 
 
 def _check_training(train: TrainConfig) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -22,6 +22,7 @@ EXPECTED = (
     MarkedYAMLError,
     SafetensorError,
 )  # what a setting, a file or a collapsed training raises; anything else is a fault of the code
+_SHOWN = 5  # items of a list in an error
 _TRACEBACKS = "HYDRA_FULL_ERROR" in os.environ
 
 
@@ -56,6 +57,16 @@ def one_line_errors() -> Iterator[None]:
         raise SystemExit(f"error: {describe_error(error)}") from error
 
 
+def list_first(items: Sequence[str], *, separator: str = ", ") -> str:
+    """Join the first items of a list, and count the others.
+
+    >>> list_first(["fold", "name", "seed", "a", "b", "c", "d"])
+    'fold, name, seed, a, b and 2 more'
+    """
+    more = len(items) - _SHOWN
+    return separator.join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
 def describe_error(error: BaseException) -> str:
     """Describe one of the `EXPECTED` errors in one line.
 
@@ -75,8 +86,11 @@ def describe_error(error: BaseException) -> str:
         return _describe_setting(error)
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
         return f"{mark.name}, line {mark.line + 1}: {error.problem}"
+    if isinstance(error, UnicodeDecodeError):  # of a YAML file, whose name Hydra does not tell
+        before = error.object[max(0, error.start - 40) : error.end]
+        return f"{before!r}: must be UTF-8; save the file so"
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+        return f"{error.filename}: {error.strerror or error}"
     return " ".join(str(error).split())
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from datasets import Dataset, load_dataset
 from datasets.exceptions import DatasetsError
+from datasets.utils.logging import CRITICAL, set_verbosity
 
 from chaii.config.corpora import CorpusConfig, HubLayout
 from chaii.corpus import natural_questions, squad
@@ -32,6 +33,7 @@ def find_hub_files(name: str, corpus: CorpusConfig) -> list[Path]:
     """
     hub = corpus.hub
     assert hub is not None, "format hub without hub settings"
+    set_verbosity(CRITICAL)  # what it logs of an error is in the error
     try:
         dataset = load_dataset(
             corpus.path,
@@ -45,7 +47,7 @@ def find_hub_files(name: str, corpus: CorpusConfig) -> list[Path]:
         cause = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise CorpusError(
             f"corpus {name}: cannot load '{corpus.path}' (subset {hub.subset}, folder "
-            f"{hub.folder}, split {hub.split}, revision {hub.revision}): {cause[0]}. "
+            f"{hub.folder}, split {hub.split}, revision {hub.revision}): {cause[0].rstrip('.')}. "
             f"Where the Hub cannot be reached, place the files of "
             f"https://huggingface.co/datasets/{corpus.path} in a folder by hand, "
             f"and set corpora.{name}.path to it"

@@ -130,6 +130,8 @@ def _read_examples(
     if UNREAD in report.languages and not report.rows:
         first = next(iter(report.languages[UNREAD].samples.values()))[0]
         raise CorpusError(f"corpus {name}: no row could be read; the first fault: {first}")
+    if corpus.keep_ids and not report.rows:
+        raise CorpusError(f"corpus {name}: none of its rows is in {corpus.keep_ids}")
     missing = sorted(set(corpus.languages) - tally.languages)
     if missing and corpus.max_examples is None:
         found = sorted(tally.languages)

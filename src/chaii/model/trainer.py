@@ -70,8 +70,9 @@ def train_model(
     """Train `model` on `dataset` in its order for one epoch; resume from a checkpoint in `folder`.
 
     With `score`, the model is scored at even distances, and the weights of the best ``jaccard`` are
-    loaded at the end if `trainer.load_best_model_at_end`; else the last weights stay. `rate_factor` scales the learning rate.
-    At each of the optimiser steps `borders` the optimiser and the schedule start anew.
+    loaded at the end if `trainer.load_best_model_at_end`; else the last weights stay. `rate_factor`
+    scales the learning rate. At each of the optimiser steps `borders` the optimiser and the
+    schedule start anew.
 
     Returns:
         The log: one entry per logged step, with its loss and learning rate or its scores.
