@@ -47,7 +47,8 @@ def test_a_sweep_of_several_processes_is_refused(tmp_path):
     several = os.environ | {"WORLD_SIZE": "2"}
     sweep = "hydra.mode=MULTIRUN", "trainer.per_device_train_batch_size=4"
     process = start(tmp_path, *sweep, env=several)
-    assert process.communicate()[1].startswith("error: -m: a sweep is one process")
+    _, errors = process.communicate(timeout=100)
+    assert errors.startswith("error: -m: a sweep is one process")
     assert process.returncode == 1
 
 
