@@ -38,8 +38,7 @@ def main() -> None:
     parser.add_argument("--rows", type=count, default=10, help="how many rows to print")
     arguments = parser.parse_intermixed_args()
     with one_line_errors():
-        name = arguments.corpus
-        paths, corpora = load_catalogue(CONF, [name], overrides=arguments.overrides)
+        paths, corpora = load_catalogue(CONF, [arguments.corpus], overrides=arguments.overrides)
         ((name, corpus),) = corpora.items()  # its own name: hub/squad is squad
         given = replace(corpus, labels=Labels.first, labels_file=None)
         examples, _ = read_corpus(name, given, cache=Path(paths.tokens) / "corpora")
