@@ -13,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("question", nargs="?", help="one question, about --context")
     parser.add_argument(
-        "--model", required=True, nargs="+", help="run, fold, ensemble or checkpoint; or several"
+        "--model", required=True, action="append", help="run, fold, ensemble or checkpoint"
     )
     parser.add_argument("--context", help="a text file; - reads standard input")
     parser.add_argument("--input", type=Path, help="rows to answer: csv, jsonl or parquet")

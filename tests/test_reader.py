@@ -180,6 +180,12 @@ def test_a_model_that_was_not_trained_to_answer_is_refused(save_checkpoint):
         Reader.from_pretrained(save_checkpoint(auto=AutoModel))
 
 
+def test_an_unknown_source_is_told(tmp_path):
+    error = "no run in data/runs, no ensemble in conf/ensemble, no checkpoint"
+    with pytest.raises(FileNotFoundError, match=error):
+        Reader.from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize("source", ["fold", "run", "name"])
 def test_a_run_gives_the_answers_that_it_was_scored_on(two_runs, source):
     fold = two_runs / "demo_muril" / "fold0"

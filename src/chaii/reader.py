@@ -70,9 +70,8 @@ class Reader:
             runs, ensembles: folders in which names of runs and ensembles are looked up.
 
         Raises:
-            FileNotFoundError: a run has no finished fold.
+            FileNotFoundError: a run has no finished fold, or `source` is nothing of these.
             ValueError: `method` is neither a name nor a method file, or a tokenizer is no fast one.
-            OSError: the checkpoint is neither here nor on the Hub.
         """
         reader = cls(
             source=source,

@@ -107,7 +107,12 @@ def load_answerer(
     tokenizers: dict[str, Any] = {}
     groups: dict[str, list[_Loaded]] = {}
     for checkpoint in find_checkpoints(source, runs=Path(runs), ensembles=Path(ensembles)):
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
+        except (OSError, ValueError) as error:
+            known = f"no run in {runs}, no ensemble in {ensembles}, no checkpoint"
+            why = str(error).partition("\n")[0]
+            raise FileNotFoundError(f"{checkpoint.path}: {known}: {why}") from error
         name = checkpoint.group or fingerprint_tokenizer(tokenizer)
         tokenizers.setdefault(name, tokenizer)
         model = _load_model(checkpoint.path).to(on)
