@@ -1,6 +1,5 @@
 """Inference: start and end logits of every context token of every window."""
 
-import mmap
 import warnings
 from collections.abc import Iterator
 from itertools import chain, pairwise
@@ -70,7 +69,7 @@ def predict_logits(
     first = np.cumsum(width) - width
     tail = len(store.template.after)
     length = windows["length"].to_numpy(np.int64)
-    start, end = (_allocate(int(width.sum())) for _ in range(2))
+    start, end = (np.empty(int(width.sum()), np.float16) for _ in range(2))
     null = np.empty((len(windows), 2), np.float16)
     model.eval()
     for rows, *logits in _run_batches(
@@ -87,11 +86,6 @@ def predict_logits(
             start[place], end[place] = start_row[context], end_row[context]
             null[row] = [side[store.template.cls_position] for side in (start_row, end_row)]
     return WindowLogits(start, end, null)
-
-
-def _allocate(size: int) -> HalfArray:
-    """Allocate logits outside the heap, where large arrays of several members leave gaps."""
-    return np.frombuffer(mmap.mmap(-1, max(1, 2 * size)), np.float16, size)
 
 
 def quantise_linear(model: Any) -> Any:
