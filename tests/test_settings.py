@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import chaii.model.collate
 import chaii.train
 from chaii.config.checks import check_train
+from chaii.model.collapse_guard import CollapseError
 
 FEW = ("max_examples=40", "trainer.num_evaluations=0")
 
@@ -131,3 +133,43 @@ def test_verify_compares_every_byte_of_a_large_store(compose_config, output, mon
     flip_a_byte(output)
     assert count_notices("false") == 0
     assert count_notices("true") == 1
+
+
+def test_cutout_is_drawn_by_the_seed_of_the_training(begin, monkeypatch):
+    seeds = []
+    draw = chaii.model.collate.window_generator
+
+    def spy(seed, position):
+        seeds.append(seed)
+        return draw(seed, position)
+
+    monkeypatch.setattr(chaii.model.collate, "window_generator", spy)
+    begin("seed=5", "recipe.cutout.rate=0.3")
+    assert set(seeds) == {5}
+
+
+def test_the_number_of_threads_reaches_torch(begin, monkeypatch):
+    told = []
+    monkeypatch.setattr("torch.set_num_threads", told.append)
+    begin("trainer.num_threads=3")
+    assert told == [3]
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_a_restart_halves_the_rate_and_draws_the_rest_anew(
+    restarts, compose_config, output, monkeypatch
+):
+    seen = []
+
+    def collapse(_, dataset, **options):
+        first = [dataset[i].input_ids.tolist() for i in range(9)]
+        seen.append((options["rate_factor"], options["seed"], first))
+        raise CollapseError(step=2, onset=1, reason="a test")
+
+    monkeypatch.setattr(chaii.train, "train_model", collapse)
+    overrides = (*FEW, f"paths.output={output}", "overwrite=true", "recipe.cutout.rate=0")
+    overrides += (f"trainer.restarts={restarts}",)
+    with pytest.raises(CollapseError):
+        chaii.train.train_fold(check_train(compose_config("train", *overrides, "name=collapsing")))
+    assert [(rate, seed) for rate, seed, _ in seen] == [(1.0, 2021), (0.5, 2022)][: restarts + 1]
+    assert len({str(first) for *_, first in seen}) == len(seen)

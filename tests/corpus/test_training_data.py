@@ -3,15 +3,16 @@
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from chaii.config.checks import check_train
-from chaii.config.schema import OnLeak
+from chaii.config.schema import FoldScheme, FoldsConfig, OnLeak
 from chaii.corpus.files import CorpusError
-from chaii.corpus.training_data import check_leaks, read_corpora
+from chaii.corpus.training_data import check_leaks, read_corpora, split_examples
 
 ROOT = Path(__file__).parents[2]
 RIVER = "The Ganges rises in the western Himalayas and flows south and east through the plain."
@@ -27,6 +28,24 @@ def split(make_examples):
     }
     rows = {"one": np.array([1]), "two": np.array([0, 2])}
     return corpora, rows, make_examples([("Whither?", RIVER, "The", 0)])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"fold": "1"}, {"num_folds": 3}, {"scheme": FoldScheme.grouped}, {"seed": 5}],
+    ids=str,
+)
+def test_every_setting_of_folds_changes_the_held_out_rows(make_examples, change):
+    contexts = [HILLS, RIVER, HILLS[::-1], RIVER[::-1]]
+    rows = [("Where?", contexts[i % 4], contexts[i % 4][:3], 0) for i in range(16)]
+    corpora = {"toy": make_examples(rows)}
+
+    def hold_out(*, fold="0", num_folds=2, scheme=FoldScheme.stratified, seed=1):
+        folds = FoldsConfig(["toy"], num_folds, scheme, seed)
+        return split_examples(SimpleNamespace(fold=fold, folds=folds), corpora)[1]["id"][:]
+
+    assert hold_out() == hold_out()
+    assert hold_out(**change) != hold_out()
 
 
 @pytest.mark.parametrize(("on_leak", "left"), [("report", [0, 2]), ("drop", [0])])

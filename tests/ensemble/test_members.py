@@ -14,7 +14,13 @@ from chaii.config.ensemble import Merge
 from chaii.config.schema import Precision
 from chaii.corpus.readers import read_corpus
 from chaii.ensemble import members
-from chaii.ensemble.members import Inference, gather_members, load_test_logits, release_table
+from chaii.ensemble.members import (
+    Inference,
+    gather_members,
+    load_oof_predictions,
+    load_test_logits,
+    release_table,
+)
 from chaii.run_folder import RunFolder
 
 
@@ -93,6 +99,12 @@ def test_cached_logits_are_of_the_same_rows_and_precision(infer):
     assert not infer("precision=bf16").is_cached
 
 
+def test_cached_logits_are_of_the_same_tokens(infer):
+    job, other = infer(), infer()
+    other.store = replace(other.store, input_ids=other.store.input_ids[::-1])
+    assert job.cache == infer().cache != other.cache
+
+
 def test_damaged_cached_logits_are_computed_again(infer, capsys):
     right = np.array(infer().predict().start_logits)
     file = infer().cache / "start_logits.npy"
@@ -168,6 +180,19 @@ def test_weights_of_members_act_on_test_rows(infer):
     )
     np.testing.assert_allclose(both.start - alone.start, 6, atol=0.02)
     np.testing.assert_allclose(both.end, alone.end)
+
+
+def test_weights_of_members_act_on_held_out_rows(run, infer):
+    config = infer().config
+    [light] = gather_members(config).members
+    other = RunFolder(run.root, "other", run.fold)
+    shutil.copytree(run.path, other.path)
+    logits = np.load(other.logits / "start_logits.npy")
+    np.save(other.logits / "start_logits.npy", logits + np.float16(8))
+    heavy = replace(light, run=other, weight=3.0)
+    alone, both = (load_oof_predictions(members, config) for members in ([light], [light, heavy]))
+    np.testing.assert_allclose(both.logits.start - alone.logits.start, 6, atol=0.02)
+    np.testing.assert_allclose(both.logits.end, alone.logits.end)
 
 
 def test_a_seconds_estimate_is_positive(infer):

@@ -128,3 +128,7 @@ def test_a_restart_goes_on_at_half_the_rate_and_is_recorded(train_demo, tmp_path
     rates = {line["step"]: line["learning_rate"] for line in metrics["history"] if "loss" in line}
     assert sorted(rates) == list(range(1, 9))
     assert rates[6] == rates[8] == pytest.approx(rates[4] / 2)
+
+
+def test_a_first_loss_that_is_not_finite_has_its_onset_at_the_beginning():
+    assert find_collapse([{"step": 7, "loss": float("nan")}]).onset == 0

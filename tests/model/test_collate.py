@@ -91,6 +91,12 @@ def test_cutout_depends_on_seed_and_position_alone(plan, store):
     assert forward != [other[i].input_ids.tolist() for i in range(len(plan))]
 
 
+def test_equal_windows_are_masked_otherwise_at_each_position(plan, store):
+    same = plan.iloc[[0, 0]]
+    dataset = PlanDataset(same, {"toy": store}, cutout_config=CutoutConfig(rate=0.5), seed=1)
+    assert dataset[0].input_ids.tolist() != dataset[1].input_ids.tolist()
+
+
 def test_a_batch_comes_out_of_another_process_as_it_was(plan, store):
     dataset = PlanDataset(plan, {"toy": store})
     batch = collate([dataset[i] for i in range(3)], template=store.template)

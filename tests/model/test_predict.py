@@ -31,6 +31,16 @@ def test_logits_equal_those_of_each_window_alone(kind, make_model, toy_plan, toy
     assert start.dtype == np.float16
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_model_computes_in_the_precision(precision, make_model, toy_plan, toy_store):
+    kind, seen = TokenizerKind.wordpiece, []
+    model = make_model(kind)
+    model.qa_outputs.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+    options = {"batch_size": 5, "precision": Precision[precision]}
+    predict_logits(model, toy_plan[kind], toy_store[kind], **options)
+    assert set(seen) == {{"fp32": torch.float32, "bf16": torch.bfloat16}[precision]}
+
+
 def test_a_model_in_training_predicts_without_dropout(make_model, toy_plan, toy_store):
     kind = TokenizerKind.wordpiece
     model = make_model(kind)
@@ -54,6 +64,17 @@ def test_long_windows_make_small_batches_on_a_cpu(make_model, toy_plan, toy_stor
     assert max(rows * tokens for rows, tokens in sizes) <= 200
     assert sum(rows for rows, _ in sizes) == len(plan)
     assert sizes[0][0] > 1
+
+
+def test_a_window_longer_than_a_batch_is_a_batch_alone(
+    make_model, toy_plan, toy_store, monkeypatch
+):
+    kind = TokenizerKind.unigram
+    plan, store = toy_plan[kind].head(3), toy_store[kind]
+    expected = predict_logits(make_model(kind), plan, store, batch_size=1)
+    monkeypatch.setattr("chaii.model.predict._CPU_TOKENS", 2)
+    found = predict_logits(make_model(kind), plan, store, batch_size=50)
+    np.testing.assert_array_equal(found.start, expected.start)
 
 
 def test_eight_bits_stay_near_and_leave_the_model_alone(make_model, toy_plan, toy_store):

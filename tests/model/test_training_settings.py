@@ -76,6 +76,15 @@ def test_how_a_batch_is_made_changes_no_weight(setting, train):
     torch.testing.assert_close(train()[0], train(**{setting: 1})[0], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_activations_are_computed_twice_where_it_is_asked_for(asked, train, monkeypatch):
+    told = []
+    enable = "transformers.PreTrainedModel.gradient_checkpointing_enable"
+    monkeypatch.setattr(enable, lambda *_, **__: told.append(True))
+    train(gradient_checkpointing=asked, max_steps=1)
+    assert told == [True] * asked
+
+
 @pytest.mark.parametrize("learning_rate", [1e-3, 3e-4])
 def test_the_highest_rate_is_the_configured_one_at_the_end_of_the_warm_up(learning_rate, train):
     _, history = train(learning_rate=learning_rate, warmup_ratio=0.4)
@@ -162,3 +171,12 @@ def test_every_weight_takes_part_in_a_step(architecture):
     model = AutoModelForQuestionAnswering.from_config(AutoConfig.for_model(architecture, **sizes))
     model(input_ids=torch.arange(9)[None]).start_logits.sum().backward()
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
+
+
+@pytest.mark.parametrize(
+    ("precision", "flags"),
+    [("fp32", (False, False)), ("bf16", (True, False)), ("fp16", (False, True))],
+)
+def test_the_precision_sets_both_flags_of_the_library(precision, flags, translate):
+    arguments = translate(precision=Precision[precision])
+    assert (arguments.bf16, arguments.fp16) == flags

@@ -118,6 +118,12 @@ def test_every_option_of_a_source_acts(stores, option, value):
     assert len(changed)
 
 
+def test_a_plan_keeps_to_its_number_of_tokens(stores):
+    recipe = make_recipe([NEAR], [FAR])
+    recipe.max_tokens = plan_of(stores, recipe)["length"].sum() // 2
+    assert abs(plan_of(stores, recipe)["length"].sum() / recipe.max_tokens - 1) < 0.05
+
+
 def test_crop_leaves_the_grid_and_balance_drops_windows_with_an_answer(stores):
     plain, cropped, balanced = (
         plan_of(stores, make_recipe([SourceConfig(**PLAIN, **options)], shuffle=False))

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -167,3 +168,10 @@ def test_cropped_negatives_never_hold_the_answer(store):
     assert ((windows["start_token"] < 0) == (moved["start_token"] < 0)).all()
     assert (windows["length"] == moved["length"]).all()
     assert (windows["context_from"] != moved["context_from"]).any()
+
+
+def test_a_cropped_negative_reaches_the_end_of_its_context(store):
+    windows = slide(store, max_length=384, doc_stride=128, rows=[0])
+    middle = windows[windows["start_token"] < 0].iloc[1:2]
+    last = SimpleNamespace(random=lambda size: np.full(size, 1 - 1e-12))
+    assert crop(middle, store, generator=last)["context_to"].item() == store.context_lengths()[0]
