@@ -153,3 +153,9 @@ def test_an_answer_holds_no_more_words_than_allowed():
     voters = {name: random_logits(rng, TEXTS * 20, max_tokens=30) for name in "ab"}
     fused = fuse_characters(voters, decoding=DecodeConfig(max_words=2))
     assert fused["prediction"].str.split().str.len().max() == 2
+
+
+def test_a_row_without_tokens_has_no_answer():
+    nothing = random_logits(np.random.default_rng(0), [""])
+    answer = fuse_characters({"one": nothing, "two": nothing}).iloc[0]
+    assert answer.to_list() == ["0", "", -np.inf, 0, 0]
