@@ -8,7 +8,7 @@ DEMO := demo_muril,demo_xlmr,demo_rembert
 .DEFAULT_GOAL := help
 BENCHMARKS := startup prepare scale feeding padding decode train infer ensemble_budget ensemble_memory
 GPU_BENCHMARKS := train_gpu infer_gpu
-.PHONY: help setup demo test check audit study bench bench-gpu clean
+.PHONY: help setup demo test check audit mutants study bench bench-gpu clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ audit: $(READY) ## Look for known weaknesses of the libraries (at pypi.org) and 
 	@echo "asking pypi.org about each library; 'could not be audited' means that it did not answer"
 	@$(BIN)/pip freeze --exclude-editable | sed 's/+.*//' > $(VENV)/audited.txt
 	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r $(VENV)/audited.txt
+
+mutants: $(READY) ## Put faults into copies of the code: the tests must notice them (an hour)
+	$(BIN)/python tests/mutants.py
 
 study: $(READY) ## Run a small study on the demo: three arms, two seeds, their comparison
 	$(BIN)/python scripts/ablate.py study=demo

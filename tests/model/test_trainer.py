@@ -143,12 +143,23 @@ def test_a_killed_training_resumes_to_the_very_same_weights(
                 module.p = dropout
         return model
 
+    steps = []
+    compute = PlanTrainer.compute_loss
+
+    def count(*args, **kwargs):
+        steps.append(args)
+        return compute(*args, **kwargs)
+
+    monkeypatch.setattr(PlanTrainer, "compute_loss", count)
     whole, _ = train(model=fresh(), folder="whole", cutout=0.2)
+    all_steps = len(steps)
     with monkeypatch.context() as patch:
         patch.setattr("chaii.model.trainer.PlanTrainer", KilledTrainer)
         with pytest.raises(KilledError):
             train(model=fresh(), folder="parts", cutout=0.2)
+    steps.clear()
     resumed, _ = train(model=fresh(), folder="parts", cutout=0.2)
+    assert 0 < len(steps) < all_steps
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=0, rtol=0)
 
