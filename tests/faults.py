@@ -76,7 +76,7 @@ FAULTS = [
     (
         "steps are not accumulated",
         TRAINER,
-        "backbone.effective_batch_size // batch_size",
+        "backbone.effective_batch_size // at_once",
         "1",
         "tests/model/test_training_settings.py -k told",
     ),
@@ -90,7 +90,7 @@ FAULTS = [
     (
         "the last weights are kept, not the best",
         TRAINER,
-        '_at_end": True',
+        '_at_end": trainer.load_best_model_at_end',
         '_at_end": False',
         "tests/model/test_trainer.py -k best_weights",
     ),
@@ -125,7 +125,7 @@ FAULTS = [
     (
         "a restart trains at the same rate",
         "train.py",
-        "rate_factor=0.5**restart",
+        "rate_factor=0.5**training.restart",
         "rate_factor=1.0",
         "tests/test_settings.py -k restart",
     ),
