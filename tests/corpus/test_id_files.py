@@ -2,8 +2,8 @@
 
 import pytest
 
-from chaii.corpus.files import CorpusError
 from chaii.corpus.id_files import KEPT_IDS, LABELS
+from chaii.corpus.records import CorpusError
 
 
 @pytest.mark.parametrize("kind", [KEPT_IDS, LABELS])

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat, Join, Labels
-from chaii.corpus.files import CorpusError
 from chaii.corpus.readers import read_corpus
+from chaii.corpus.records import CorpusError
 
 PARAGRAPHS = {
     "Pune": ["Pune is old.\nIt is large, ab 1200.", "गंगा बहती है। Asha left Pune in 1200."],

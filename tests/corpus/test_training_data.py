@@ -11,7 +11,7 @@ import pytest
 
 from chaii.config.checks import check_train
 from chaii.config.schema import FoldScheme, FoldsConfig, OnLeak
-from chaii.corpus.files import CorpusError
+from chaii.corpus.records import CorpusError
 from chaii.corpus.training_data import check_leaks, read_corpora, split_examples
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,14 @@ from pathlib import Path
 
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.files import CorpusError, iterate_lines
-from chaii.corpus.records import Rows, digest_text, take_start, take_text
+from chaii.corpus.records import (
+    CorpusError,
+    Rows,
+    digest_text,
+    iterate_lines,
+    take_start,
+    take_text,
+)
 
 _ANSWER = {"answer_text", "answer_start"}
 

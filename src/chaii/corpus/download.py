@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.corpus.fetch import DownloadError, Lock, check_content, fetch_file
-from chaii.corpus.files import CorpusError
+from chaii.corpus.records import CorpusError
 from chaii.files import write_whole
 
 _BY_HAND = "placed by hand, not checked"

@@ -10,8 +10,8 @@ from datasets.utils.logging import CRITICAL, set_verbosity
 from chaii.config.corpora import CorpusConfig, HubLayout
 from chaii.corpus import natural_questions, squad
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.files import CorpusError
 from chaii.corpus.records import (
+    CorpusError,
     ParseRecord,
     Rows,
     digest_text,

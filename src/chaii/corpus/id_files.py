@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaii.corpus.files import CorpusError
+from chaii.corpus.records import CorpusError
 from chaii.files import reading, write_whole
 
 

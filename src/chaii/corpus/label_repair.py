@@ -12,9 +12,9 @@ import pandas as pd
 
 from chaii.config.corpora import CorpusConfig, Labels
 from chaii.corpus.checks import Row
-from chaii.corpus.files import CorpusError
 from chaii.corpus.id_files import LABELS
 from chaii.corpus.occurrences import choose_occurrence, find_occurrences, score_occurrences
+from chaii.corpus.records import CorpusError
 
 _AROUND = 40  # characters of a snippet on each side of the answer
 _REPORT_COLUMNS = (

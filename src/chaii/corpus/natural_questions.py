@@ -14,8 +14,15 @@ from urllib.parse import parse_qs, urlsplit
 
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.files import CorpusError
-from chaii.corpus.records import Rows, digest_text, iterate, read_json_lines, take, take_identity
+from chaii.corpus.records import (
+    CorpusError,
+    Rows,
+    digest_text,
+    iterate,
+    read_json_lines,
+    take,
+    take_identity,
+)
 
 _LANGUAGE = "english"
 _TAG = re.compile(r"</?[A-Za-z][^>]*>")

@@ -21,13 +21,12 @@ from chaii.config.corpora import (
 )
 from chaii.corpus.chaii_csv import read_chaii_csv
 from chaii.corpus.checks import UNREAD, CorpusReport, Row, Tally
-from chaii.corpus.files import CorpusError, find_files
 from chaii.corpus.hub import find_hub_files, read_hub
 from chaii.corpus.id_files import KEPT_IDS
 from chaii.corpus.join import join_articles, move_to_first_match
 from chaii.corpus.label_repair import read_labels, relabel_rows
 from chaii.corpus.natural_questions import read_natural_questions
-from chaii.corpus.records import Rows
+from chaii.corpus.records import CorpusError, Rows, find_files
 from chaii.corpus.squad import read_squad_json
 from chaii.corpus.table import (
     EXAMPLE_FEATURES,

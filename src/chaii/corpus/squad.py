@@ -6,11 +6,12 @@ from typing import Any
 
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.files import CorpusError, iterate_lines
 from chaii.corpus.records import (
+    CorpusError,
     Rows,
     digest_text,
     iterate,
+    iterate_lines,
     parse_json,
     take,
     take_identity,

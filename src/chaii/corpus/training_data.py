@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from chaii.config.schema import OnLeak, TrainConfig
 from chaii.corpus.checks import format_reports
-from chaii.corpus.files import CorpusError
 from chaii.corpus.folds import assign_folds, split_fold
 from chaii.corpus.leakage import count_leaks, find_leaks, list_leaking_rows, list_pairs
 from chaii.corpus.readers import find_sources, read_corpus
+from chaii.corpus.records import CorpusError
 from chaii.demo.corpora import write_demo_corpora
 
 

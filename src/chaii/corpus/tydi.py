@@ -10,8 +10,8 @@ from typing import Any
 
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.files import CorpusError
 from chaii.corpus.records import (
+    CorpusError,
     Rows,
     digest_text,
     iterate,

@@ -19,7 +19,8 @@ from chaii.decoding.graphemes import widen_to_words
 from chaii.decoding.span_search import log_total
 from chaii.ensemble.average import average_logits
 from chaii.ensemble.methods import MemberPredictions
-from chaii.model.predict import choose_precision, predict_logits
+from chaii.model.precision import choose_precision
+from chaii.model.predict import predict_logits
 from chaii.recipe.pair_template import fingerprint_tokenizer
 from chaii.recipe.token_store import TokenStore, tokenise_pairs
 from chaii.recipe.windows import slide

@@ -29,7 +29,8 @@ from chaii.ensemble.methods import FUSION
 from chaii.evaluation.oof_table import Key, example_keys
 from chaii.files import write_whole
 from chaii.model.backbone import load_local
-from chaii.model.predict import WindowLogits, choose_precision, predict_logits
+from chaii.model.precision import choose_precision
+from chaii.model.predict import WindowLogits, predict_logits
 from chaii.recipe.pair_template import fingerprint_tokenizer
 from chaii.recipe.span_labels import IntArray
 from chaii.recipe.token_store import open_store

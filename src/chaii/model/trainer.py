@@ -26,6 +26,7 @@ from chaii.config.errors import ConfigError, Terminated
 from chaii.config.schema import BackboneConfig, Precision, TrainerConfig
 from chaii.model.checkpoints import (
     SafeStop,
+    checkpoint_arguments,
     drop_checkpoints_after,
     find_checkpoint,
     read_seconds,
@@ -48,7 +49,8 @@ from chaii.model.collate import (
     takes_type_ids,
 )
 from chaii.model.loss import span_loss
-from chaii.model.predict import choose_precision, padding_step
+from chaii.model.precision import choose_precision
+from chaii.model.predict import padding_step
 from chaii.model.processes import join_processes, once
 from chaii.model.stage_reset import StageReset, restart_schedule
 
@@ -260,18 +262,10 @@ def training_arguments(
     every = max(1, -(-steps // max(1, trainer.num_evaluations)))
     at_once = trainer.per_device_train_batch_size * join_processes().num_processes
     precision = choose_precision(trainer.precision)
-    scoring: dict[str, Any] = {"eval_strategy": "no"}
-    if score:
-        scoring = {
-            "eval_strategy": "steps",
-            "eval_steps": every,
-            "load_best_model_at_end": trainer.load_best_model_at_end,
-            "metric_for_best_model": "jaccard",
-            "greater_is_better": True,
-        }
-        if trainer.lr_scheduler_type == "reduce_lr_on_plateau":
-            # its own patience of 10 evaluations is longer than a training
-            scoring["lr_scheduler_kwargs"] = {"mode": "max", "patience": 1}
+    scheduling: dict[str, Any] = {}
+    if score and trainer.lr_scheduler_type == "reduce_lr_on_plateau":
+        # its own patience of 10 evaluations is longer than a training
+        scheduling["lr_scheduler_kwargs"] = {"mode": "max", "patience": 1}
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
@@ -288,9 +282,6 @@ def training_arguments(
         bf16=precision is Precision.bf16,
         fp16=precision is Precision.fp16,
         seed=seed,
-        save_strategy="steps" if trainer.num_evaluations else "no",
-        save_steps=every,
-        save_total_limit=2,  # the collapse guard may have to go back behind the last one
         logging_steps=trainer.logging_steps,
         logging_nan_inf_filter=False,  # the collapse guard must see them
         dataloader_num_workers=trainer.num_workers,
@@ -299,7 +290,8 @@ def training_arguments(
         report_to="none",
         disable_tqdm=False,
         fsdp=trainer.fsdp or None,
-        **scoring,
+        **scheduling,
+        **checkpoint_arguments(trainer, every=every, scored=score is not None),
     )
     if arguments.n_gpu > 1:  # the library would split each batch among them, which is slow
         print(f"{arguments.n_gpu} GPUs are visible, 1 is used; start by torchrun to use all")
