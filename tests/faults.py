@@ -48,8 +48,8 @@ FAULTS = [
     (
         "the trainer's seed is fixed",
         TRAINER,
-        "        seed=seed,\n        save",
-        "        save",
+        "        seed=seed,\n        logging",
+        "        logging",
         "tests/model/test_training_settings.py -k told",
     ),
     (
@@ -89,14 +89,14 @@ FAULTS = [
     ),
     (
         "the last weights are kept, not the best",
-        TRAINER,
+        "model/checkpoints.py",
         '_at_end": trainer.load_best_model_at_end',
         '_at_end": False',
         "tests/model/test_trainer.py -k best_weights",
     ),
     (
         "the worst weights are kept",
-        TRAINER,
+        "model/checkpoints.py",
         'is_better": True',
         'is_better": False',
         "tests/model/test_trainer.py -k best_weights",
