@@ -32,7 +32,7 @@ demo: $(READY) ## Train three tiny backbones on two folds, ensemble them, write 
 		&& echo "the demo took $$(( ($$(date +%s) - began) / 60 )) minutes $$(( ($$(date +%s) - began) % 60 )) seconds"
 
 test: $(READY) ## Run the tests (with CHAII_DATA set, on real corpora too)
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 check: $(READY) ## Lint, check the format and the types
 	$(BIN)/ruff check .

@@ -1,8 +1,13 @@
 """Fixtures shared by all rooms: real data where it is at hand, tiny tokenizers of each family."""
 
+import contextlib
 import gc
 import importlib
+import io
 import os
+import runpy
+import signal
+import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the libraries read it
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: one thread each
@@ -19,6 +24,13 @@ from chaii.config.schema import ScratchConfig, TokenizerKind
 from chaii.corpus.readers import EXAMPLE_FEATURES
 from chaii.demo import corpora
 from chaii.model.backbone import train_tokenizer
+
+TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest, so that no worker has one left at the end."""
+    items.sort(key=lambda item: (item.path.name != "test_demo.py", item.path.parent != TESTS))
 
 
 def pytest_collection_finish():
@@ -39,6 +51,33 @@ def demo_is_generated_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpora, "generate_files", generate_once)
         yield
+
+
+@pytest.fixture(scope="session")
+def run_script():
+    """Call a script as the command line does: returns its status, what it prints, its errors."""
+
+    def run(script, *arguments, place=TESTS.parent):
+        handler, status, last = signal.getsignal(signal.SIGTERM), 0, ""
+        printed, errors = io.StringIO(), io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.chdir(place),
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(errors),
+        ):
+            patch.setattr(sys, "argv", [script, *map(str, arguments)])
+            patch.setenv("HYDRA_FULL_ERROR", "1")  # set by the scripts: not to outlive the test
+            try:
+                runpy.run_path(str(TESTS.parent / f"scripts/{script}.py"), run_name="__main__")
+            except SystemExit as end:
+                is_text = isinstance(end.code, str)
+                status, last = (1, end.code) if is_text else (end.code or 0, "")
+            finally:
+                signal.signal(signal.SIGTERM, handler)
+        return status, printed.getvalue(), errors.getvalue() + last
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +137,7 @@ def tokenizers():
     }
 
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = TESTS.parent / "conf"
 FAST = ("max_examples=40", "trainer.max_steps=8", "trainer.num_evaluations=2")
 
 

@@ -20,10 +20,10 @@ def start_study(output, *overrides):
     return subprocess.Popen(command, text=True, **pipes)
 
 
-def run_study(output, *overrides):
-    process = start_study(output, *overrides)
-    printed, errors = process.communicate()
-    return process.returncode, printed, errors
+@pytest.fixture
+def run_study(output, run_script):
+    paths = [f"paths.output={output}", f"results={output}/studies", f"study.base=[{BASE}]"]
+    return lambda *overrides: run_script("ablate", *paths, "rounds=1000", *overrides)
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +42,23 @@ def test_processes_side_by_side_train_every_run_once(output):
     assert sorted(run["arm"] for run in runs) == ["full", "no_cutout", "shuffled"]
 
 
-def test_a_finished_study_is_only_compared(output):
+def test_a_finished_study_is_only_compared(output, run_study):
     for folder in (output / "runs").iterdir():
         folder.rename(output / folder.name)  # the stored rows are enough
-    status, printed, _ = run_study(output, "study.seeds=[1]")
+    status, printed, _ = run_study("study.seeds=[1]")
     assert status == 0
     assert "finished in" not in printed
     assert "Runs per arm: 1" in printed
 
 
-def test_the_budget_of_hours_stops_between_runs(output):
-    status, printed, _ = run_study(output, "study.seeds=[1,2]", "max_hours=0")
+def test_the_budget_of_hours_stops_between_runs(run_study):
+    status, printed, _ = run_study("study.seeds=[1,2]", "max_hours=0")
     assert status == 0
     assert "Runs per arm: 1" in printed
 
 
-def test_a_mistake_in_any_arm_is_one_line_before_the_first_run(output):
-    status, _, errors = run_study(output, "+study.arms.bad=['recipe.mixd=true']", "study.name=new")
+def test_a_mistake_in_any_arm_is_one_line_before_the_first_run(run_study):
+    status, _, errors = run_study("+study.arms.bad=['recipe.mixd=true']", "study.name=new")
     assert status == 1
     assert errors.startswith("error: recipe.mixd")
     assert len(errors.splitlines()) == 1

@@ -8,10 +8,7 @@ import json
 import os
 import re
 import resource
-import runpy
 import shutil
-import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -83,23 +80,12 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture
-def call(monkeypatch, capsys, tmp_path):
-    """Call a script as the command line does; returns its exit status and standard error."""
+def call(run_script, tmp_path):
+    """Call a script in the folder of the test; returns its exit status and standard error."""
 
     def run(script, *arguments, place=tmp_path):
-        monkeypatch.chdir(place)
-        monkeypatch.setattr(sys, "argv", [script, *arguments])
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # set by the scripts: not to outlive the test
-        handler = signal.getsignal(signal.SIGTERM)
-        try:
-            runpy.run_path(str(ROOT / f"scripts/{script}.py"), run_name="__main__")
-            status, last = 0, ""
-        except SystemExit as end:
-            is_text = isinstance(end.code, str)
-            status, last = (1, end.code) if is_text else (end.code, "")
-        finally:
-            signal.signal(signal.SIGTERM, handler)
-        return status, capsys.readouterr().err + last
+        status, _, errors = run_script(script, *arguments, place=place)
+        return status, errors
 
     return run
 

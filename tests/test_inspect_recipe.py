@@ -2,8 +2,6 @@
 
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -28,13 +26,12 @@ def output(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def printed(output):
+def printed(output, run_script):
     """The paragraphs that the script prints."""
     overrides = [*FEW, f"paths.output={output}", f"backbone.encoder_millions={MILLIONS}"]
-    command = [sys.executable, "scripts/inspect_recipe.py", *overrides]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout.split("\n\n")
+    status, printed, errors = run_script("inspect_recipe", *overrides)
+    assert status == 0, errors
+    return printed.split("\n\n")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import inf
 from pathlib import Path, PurePath
 from typing import TypeVar
@@ -167,8 +167,7 @@ def _to_object(config: DictConfig, schema: type[_Schema]) -> _Schema:
 
 
 def _check_values(config: TrainConfig | EnsembleConfig | AblateConfig) -> Iterator[str]:
-    plain = OmegaConf.to_container(OmegaConf.structured(config))
-    for key, value in flatten_settings(plain).items():
+    for key, value in flatten_settings(asdict(config)).items():
         name = re.sub(r"\[\d+\]", "", key)
         group, _, leaf = name.rpartition(".")
         named = f"{group.rpartition('.')[0]}.{leaf}"  # as corpora.<name>.max_examples
