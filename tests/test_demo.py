@@ -24,8 +24,8 @@ def demo(tmp_path_factory):
     paths = [f"paths.output={output}", f"paths.submissions={output}/submissions"]
     experiments = ",".join(f"demo_{backbone}" for backbone in BACKBONES)
     for command in (
-        ["train.py", "-m", f"experiment={experiments}", "fold=0", *paths],
-        ["ensemble.py", "ensemble=demo", *paths],
+        ["train.py", "-m", f"experiment={experiments}", "trainer.num_evaluations=1", *paths],
+        ["ensemble.py", "ensemble=demo", f"ensemble.members=[{experiments}]", *paths],
     ):
         subprocess.run([sys.executable, SCRIPTS / command[0], *command[1:]], check=True)
     return output

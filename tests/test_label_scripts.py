@@ -1,8 +1,6 @@
 """Label repair end to end: what would change, a run that places labels, a fold trained on them."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +18,19 @@ ROOT = Path(__file__).parents[1]
 CHAII = "corpora.demo_chaii"
 
 
-def run_script(*command):
-    words = [sys.executable, *map(str, command)]
-    finished = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
+@pytest.fixture
+def print_script(run_script):
+    """Call a script that succeeds; returns what it prints."""
+
+    def run(script, *arguments):
+        status, printed, errors = run_script(script, *arguments)
+        assert status == 0, errors
+        return printed
+
+    return run
 
 
-def test_inspection_counts_shows_and_writes_what_would_change(tmp_path):
+def test_inspection_counts_shows_and_writes_what_would_change(tmp_path, print_script):
     path, place = tmp_path / "train.csv", "Pune is old. Ravi was born in Pune."
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -36,7 +39,7 @@ def test_inspection_counts_shows_and_writes_what_would_change(tmp_path):
         writer.writerow(["b", "Where was Ravi born?", place, "Pune", 30, "tamil"])
         writer.writerow(["c", "Who was born?", place, "Ravi", 13, "tamil"])
     overrides = [f"corpora.chaii.path={path}", f"paths.output={tmp_path}"]
-    printed = run_script("scripts/inspect_labels.py", "chaii", *overrides)
+    printed = print_script("inspect_labels", "chaii", *overrides)
     lines = [line.replace("|", " ").split() for line in printed.splitlines()[2:5]]
     counts = {language: numbers for language, *numbers in lines}
     assert counts == {"hindi": ["1", "1", "1"], "tamil": ["2", "1", "0"], "all": ["3", "2", "1"]}
@@ -46,11 +49,11 @@ def test_inspection_counts_shows_and_writes_what_would_change(tmp_path):
     assert table["chosen_start"].tolist() == [30, 30, 13]
 
 
-def test_a_run_places_the_rows_it_held_out(demo_run, tmp_path):
+def test_a_run_places_the_rows_it_held_out(demo_run, tmp_path, print_script):
     file, run = tmp_path / "labels.csv", demo_run.path.parent
     tokens = ["--tokens", tmp_path / "tokens"]
     arguments = ["--run", run, "--corpus", "demo_chaii", "--output", file, *tokens]
-    printed = run_script("scripts/relabel.py", *arguments)
+    printed = print_script("relabel", *arguments)
     labels = pd.read_csv(file, index_col="id")["answer_start"]
     assert set(labels.index) == set(read_oof_table([demo_run.oof])["id"])
     path = demo_run.root.parent / "demo/chaii/train.csv"

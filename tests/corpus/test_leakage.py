@@ -155,7 +155,7 @@ def first_rows(examples):
     return examples.select(np.unique(examples["context"][:], return_index=True)[1])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 @pytest.mark.parametrize("language", ["en", "hi", "th"])
 def test_every_changed_xquad_context_is_found_among_squad_and_nothing_else(
     read, passages, language, seed
@@ -195,7 +195,7 @@ def test_every_xquad_context_is_found_unchanged(read, passages):
     assert set(leaks["train_id"]) == set(xquad["id"])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 def test_changed_documents_of_the_competition_are_found(read, passages, seed):
     chaii = first_rows(read("chaii/train_rows.csv", None, "chaii_csv"))
     rng = np.random.default_rng(seed)

@@ -124,7 +124,10 @@ def test_a_huge_context_and_an_endless_question_are_answered(
     )
     rows.to_csv(tmp_path / "test.csv", index=False)
     path = ensemble_demo(
-        three_backbones, "ensemble.name=huge", f"ensemble.test.path={tmp_path}/test.csv"
+        three_backbones,
+        "ensemble.name=huge",
+        "ensemble.members=[demo_muril]",
+        f"ensemble.test.path={tmp_path}/test.csv",
     )
     answers = read(path).set_index("id")["PredictionString"]
     assert answers["long"] in context
