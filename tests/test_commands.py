@@ -57,19 +57,17 @@ def test_text_is_read_and_written_where_the_locale_is_not_utf8(tmp_path):
     assert process.returncode == 0, errors
 
 
-def test_names_and_paths_may_have_any_letters(tmp_path):
-    process = start(tmp_path / "परीक्षा", "trainer.max_steps=2", "name=டெமோ")
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
+def test_names_and_paths_may_have_any_letters(run_script, tmp_path):
+    paths, name = f"paths.output={tmp_path}/परीक्षा", "name=டெமோ"
+    status, _, errors = run_script("train", *FEW, "trainer.max_steps=2", paths, name)
+    assert status == 0, errors
     assert (tmp_path / "परीक्षा/runs/டெமோ/fold0/metrics.json").is_file()
 
 
-def test_each_run_of_a_sweep_has_its_own_name(tmp_path):
+def test_each_run_of_a_sweep_has_its_own_name(run_script, tmp_path):
     steps = "trainer.max_steps=1", "trainer.num_evaluations=1"
-    command = [sys.executable, SCRIPT, "-m", FEW[0], *steps, "seed=5,6"]
-    done = subprocess.run(
-        [*command, f"paths.output={tmp_path}"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    sweep = ["-m", FEW[0], *steps, "seed=5,6", f"paths.output={tmp_path}"]
+    status, _, errors = run_script("train", *sweep)
+    assert status == 0, errors
     runs = {path.parent.relative_to(tmp_path / "runs") for path in tmp_path.rglob("metrics.json")}
     assert runs == {Path("demo_muril_seed5/fold0"), Path("demo_muril_seed6/fold0")}

@@ -1,7 +1,5 @@
 """The embedded demo learns: its ensemble is good, and far above what untrained backbones answer."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -18,16 +16,16 @@ BACKBONES = ("muril", "xlmr")
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def demo(tmp_path_factory, run_script):
     """Two runs of `make demo` and their ensemble, in a folder of their own; returns the folder."""
     output = tmp_path_factory.mktemp("demo")
     paths = [f"paths.output={output}", f"paths.submissions={output}/submissions"]
     experiments = ",".join(f"demo_{backbone}" for backbone in BACKBONES)
-    for command in (
-        ["train.py", "-m", f"experiment={experiments}", "trainer.num_evaluations=1", *paths],
-        ["ensemble.py", "ensemble=demo", f"ensemble.members=[{experiments}]", *paths],
-    ):
-        subprocess.run([sys.executable, SCRIPTS / command[0], *command[1:]], check=True)
+    train = ["-m", f"experiment={experiments}", "trainer.num_evaluations=1"]
+    ensemble = ["ensemble=demo", f"ensemble.members=[{experiments}]"]
+    for script, overrides in (("train", train), ("ensemble", ensemble)):
+        status, _, errors = run_script(script, *overrides, *paths)
+        assert status == 0, errors
     return output
 
 

@@ -31,7 +31,7 @@ STAND_INS = {
 FEW = (
     "max_examples=30",
     "trainer.max_steps=2",
-    "trainer.num_evaluations=1",
+    "trainer.num_evaluations=0",
     "trainer.num_workers=0",
 )
 
