@@ -45,7 +45,7 @@ def list_modules(work: Callable[[], Any]) -> list[str]:
     finally:
         for module in (sys, threading):
             module.setprofile(None)
-    return list(entered)
+    return [module for module in entered if not module.startswith("demo/")]
 
 
 def main() -> None:
