@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from itertools import count, islice
@@ -43,10 +44,10 @@ def reader(save_checkpoint):
 
 
 @pytest.fixture(scope="module")
-def two_runs(train_demo, tmp_path_factory):
-    """A folder of runs of two backbones, whose tokenizers differ."""
+def demo_runs(train_demo, tmp_path_factory):
+    """A folder of runs of three backbones, whose tokenizers differ."""
     output = tmp_path_factory.mktemp("reader")
-    for backbone in ("muril", "xlmr"):
+    for backbone in ("muril", "xlmr", "rembert"):
         train_demo(output, f"experiment=demo_{backbone}")
     return output / "runs"
 
@@ -159,6 +160,7 @@ def test_a_context_of_a_million_characters_is_answered(reader):
         ({"question": QUESTION}, r"context: is missing"),
         ({"question": [QUESTION] * 2, "context": [CONTEXT]}, r"2 questions for 1 contexts"),
         ({"question": QUESTION, "context": CONTEXT, "top_k": 0}, r"top_k=0: must be at least 1"),
+        ({"inputs": "a question"}, r"row 0: must hold question and context, is 'a'"),
         ({"inputs": [{"question": "a", "context": None}]}, r"row 0: context must be text, is None"),
         ({"question": QUESTION, "context": CONTEXT, "topk": 2}, r"topk"),
     ],
@@ -181,16 +183,16 @@ def test_a_model_that_was_not_trained_to_answer_is_refused(save_checkpoint):
 
 
 def test_an_unknown_source_is_told(tmp_path):
-    error = "no run in data/runs, no ensemble in conf/ensemble, no checkpoint"
+    error = "no run in data/runs, no ensemble in conf, no checkpoint"
     with pytest.raises(FileNotFoundError, match=error):
         Reader.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("source", ["fold", "run", "name"])
-def test_a_run_gives_the_answers_that_it_was_scored_on(two_runs, source):
-    fold = two_runs / "demo_muril" / "fold0"
+def test_a_run_gives_the_answers_that_it_was_scored_on(demo_runs, source):
+    fold = demo_runs / "demo_muril" / "fold0"
     given = {"fold": fold, "run": fold.parent, "name": "demo_muril"}[source]
-    reader = Reader.from_pretrained(given, runs=two_runs, precision="fp32")
+    reader = Reader.from_pretrained(given, runs=demo_runs, precision="fp32")
     rows = Prediction.load(fold / "logits").examples
     expected = pd.read_parquet(fold / "oof.parquet")["prediction"]
     answers = reader(rows.select_columns(["question", "context"]).to_list(), align_to_words=False)
@@ -198,20 +200,51 @@ def test_a_run_gives_the_answers_that_it_was_scored_on(two_runs, source):
 
 
 @pytest.mark.parametrize("method", [None, "vote", "fusion"])
-def test_backbones_vote_or_are_fused(two_runs, method):
-    reader = Reader.from_pretrained(["demo_muril", "demo_xlmr"], runs=two_runs, method=method)
+def test_backbones_vote_or_are_fused(demo_runs, method):
+    reader = Reader.from_pretrained(["demo_muril", "demo_xlmr"], runs=demo_runs, method=method)
     found = reader(question=QUESTION, context=CONTEXT)
     assert found["answer"]
     assert 0 < found["score"] <= 1
-    with pytest.raises(ValueError, match="top_k: only where all checkpoints share one tokenizer"):
+    with pytest.raises(ValueError, match="top_k: only where all checkpoints are of one backbone"):
         reader(question=QUESTION, context=CONTEXT, top_k=2)
 
 
-def test_an_ensemble_is_found_by_its_name(two_runs, tmp_path):
-    (tmp_path / "both.yaml").write_text("name: both\nmembers: [demo_muril, demo_xlmr]\n", "utf-8")
-    named = Reader.from_pretrained("both", runs=two_runs, ensembles=tmp_path)
-    listed = Reader.from_pretrained(["demo_muril", "demo_xlmr"], runs=two_runs)
-    assert named(question=QUESTION, context=CONTEXT) == listed(question=QUESTION, context=CONTEXT)
+@pytest.mark.parametrize("method", ["vote", "fusion"])
+def test_an_ensemble_answers_as_its_submission(demo_runs, ensemble_demo, method):
+    weights = "+method.weights.tiny_xlmr=2.5"
+    path = ensemble_demo(demo_runs.parent, f"method={method}", weights, "precision=fp32")
+    file = path.parent / "method" / f"{path.stem}.yaml"
+    reader = Reader.from_pretrained("demo", runs=demo_runs, method=file, precision="fp32")
+    rows = pd.read_csv(demo_runs.parent / "demo/chaii/test.csv", keep_default_na=False)
+    answers = reader(rows[["question", "context"]].to_dict("records"))
+    expected = pd.read_csv(path, keep_default_na=False)["PredictionString"]
+    found = [" ".join(answer["answer"].split()) for answer in answers]
+    assert found == expected.to_list()
+
+
+def test_a_method_that_does_not_fit_is_refused(demo_runs, tmp_path):
+    file, runs = tmp_path / "method.yaml", ["demo_muril", "demo_xlmr"]
+    for text, error in (
+        ("weights: {muril: 2.0}", "method.weights: 'muril' is none of tiny_muril, tiny_xlmr"),
+        ("kind: auto", "kind auto is chosen by scripts/ensemble.py alone"),
+    ):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match=error):
+            Reader.from_pretrained(runs, runs=demo_runs, method=file)
+
+
+def test_a_window_longer_than_the_model_reads_is_refused(demo_runs):
+    reader = Reader.from_pretrained("demo_muril", runs=demo_runs)
+    with pytest.raises(ValueError, match=r"max_seq_len=5000: must be at most \d+"):
+        reader(question=QUESTION, context=CONTEXT, max_seq_len=5000)
+
+
+def test_an_unfinished_fold_is_refused(demo_runs, tmp_path):
+    fold = tmp_path / "run" / "fold0"
+    shutil.copytree(demo_runs / "demo_muril/fold0", fold)
+    (fold / "metrics.json").unlink()
+    with pytest.raises(FileNotFoundError, match="the fold is not finished"):
+        Reader.from_pretrained(fold)
 
 
 def test_logits_are_averaged_inside_a_tokenizer(save_checkpoint):
@@ -223,9 +256,9 @@ def test_logits_are_averaged_inside_a_tokenizer(save_checkpoint):
     assert first["score"] != both["score"] != second["score"]
 
 
-def test_the_example_of_the_readme_runs(two_runs, capsys):
+def test_the_example_of_the_readme_runs(demo_runs, capsys):
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n(from chaii import Reader.*?)```", readme, re.DOTALL)
     assert len(code.splitlines()) <= 6
-    exec(code.replace("data/runs", str(two_runs)))
+    exec(code.replace("data/runs", str(demo_runs)))
     assert capsys.readouterr().out.count("score") == 3

@@ -137,12 +137,12 @@ RETIRED = re.compile(
     r"|guard(?=.*leak)|(?<=leak).*guard)(?![a-z])",
     re.I,
 )
-ALLOWED = re.compile(  # a setting's value; blending, where logits are averaged
-    r"labels[:=._]? ?evidence|[`\"]evidence[`\"]|^ *evidence = .*|blend(s|ed|ing)?(?=.* logits)",
+ALLOWED = re.compile(  # names of old settings; a setting's value; blending, of logits
+    r"^ *r\"(blend|method\.voice)\": \"|labels[:=._]? ?evidence"
+    r"|[`\"]evidence[`\"]|^ *evidence = .*|blend(s|ed|ing)?(?=.* logits)",
     re.I,
 )
 LISTS_OLD_NAMES = {
-    SOURCE / "config" / "settings.py",
     ROOT / "tests" / "config" / "test_checks.py",
     ROOT / "tests" / "test_style.py",
 }

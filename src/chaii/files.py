@@ -67,16 +67,17 @@ def reading(path: Path) -> Iterator[None]:
 
 def seal_folder(folder: Path) -> None:
     """Note the digest of all files of a folder inside it, for `is_intact`."""
-    (folder / _SEAL).write_text(_digest(folder), encoding="utf-8")
+    (folder / _SEAL).write_text(digest_folder(folder), encoding="utf-8")
 
 
 def is_intact(folder: Path) -> bool:
     """Whether a folder holds exactly the files, byte by byte, that it held when it was sealed."""
     seal = folder / _SEAL
-    return seal.is_file() and seal.read_bytes() == _digest(folder).encode()
+    return seal.is_file() and seal.read_bytes() == digest_folder(folder).encode()
 
 
-def _digest(folder: Path) -> str:
+def digest_folder(folder: Path) -> str:
+    """Digest the names and contents of all files of a folder, but for its seal."""
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         if path != folder / _SEAL:

@@ -54,24 +54,25 @@ class Reader:
         precision: str = "auto",
         batch_size: int | None = None,
         runs: str | Path = "data/runs",
-        ensembles: str | Path = "conf/ensemble",
+        conf: str | Path = "conf",
     ) -> Self:
         """Load the weights of `source`.
 
         Args:
             source: a run's name or folder (all its finished folds), the folder of one fold, the
                 folder or Hub name of any checkpoint that `AutoModelForQuestionAnswering` loads, an
-                ensemble's name, or a list of these. Logits are averaged inside a tokenizer.
-            method: how groups with different tokenizers become one answer: ``vote``, ``fusion`` or
-                a method file that `scripts/ensemble.py` wrote. None: vote.
+                ensemble's name, or a list of these. Logits are averaged inside a backbone.
+            method: how several backbones become one answer: ``vote``, ``fusion`` or a method file
+                that `scripts/ensemble.py` wrote. None: vote. With one backbone only `decode` acts.
             device: where to compute; None: the GPU if there is one.
             precision: fp32, bf16, fp16 or auto: the fastest that the device computes natively.
             batch_size: windows computed together; None: 32, on a GPU 128.
-            runs, ensembles: folders in which names of runs and ensembles are looked up.
+            runs, conf: folders of the runs, and of the configuration that names ensembles.
 
         Raises:
             FileNotFoundError: a run has no finished fold, or `source` is nothing of these.
-            ValueError: `method` is neither a name nor a method file, or a tokenizer is no fast one.
+            ValueError: `method` is neither a name nor a method file or names an unknown backbone, a
+                tokenizer is no fast one, or a checkpoint was never trained to answer.
         """
         reader = cls(
             source=source,
@@ -80,7 +81,7 @@ class Reader:
             precision=precision,
             batch_size=batch_size,
             runs=runs,
-            ensembles=ensembles,
+            conf=conf,
         )
         assert reader._answerer
         return reader
@@ -153,6 +154,8 @@ def _chunks(rows: Iterable[Mapping[str, str]]) -> Iterator[list[tuple[str, str]]
     chunk: list[tuple[str, str]] = []
     characters = 0
     for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise TypeError(f"row {number}: must hold question and context, is {row!r:.40}")
         for name in ("question", "context"):
             if not isinstance(row.get(name), str):
                 raise TypeError(f"row {number}: {name} must be text, is {row.get(name)!r:.40}")

@@ -1,6 +1,7 @@
 """A file of questions: every row is answered once, also when the work was interrupted."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -85,9 +86,36 @@ def test_all_answers_are_listed_if_several_are_asked_for(tmp_path):
     ("source", "target", "columns", "error"),
     [
         ("in.csv", "out.xls", COLUMNS, "out.xls: must end with one of .csv"),
-        ("in.csv", "out.csv", COLUMNS | {"question": "frage"}, "in.csv: no column frage"),
+        ("in.csv", "out.csv", COLUMNS | {"question": "frage"}, "in.csv, row 1: frage must be text"),
     ],
 )
 def test_a_wrong_file_is_told(source, target, columns, error, tmp_path):
     with pytest.raises(ConfigError, match=error):
         answer_file(Echo(), write(tmp_path / source), tmp_path / target, **columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("torn.jsonl", '{"asked": "a"', "torn.jsonl, line 1: not readable as JSON"),
+        ("list.jsonl", "[1]", "list.jsonl, line 1: list where an object is needed"),
+        ("type.jsonl", '{"asked": "a", "text": 7}', "type.jsonl, row 1: text must be text"),
+        ("torn.parquet", "PAR1", "torn.parquet: cannot be read: "),
+        ("empty.csv", "", "empty.csv: cannot be read: "),
+        ("header.csv", "asked,text\n", "header.csv: holds no row"),
+        ("score.csv", "asked,text,score\na,b,1\n", "score.csv, row 1: has a column score"),
+    ],
+)
+def test_a_bad_row_is_told(name, content, error, tmp_path):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(error)):
+        answer_file(Echo(), tmp_path / name, tmp_path / "out.csv", **COLUMNS)
+
+
+def test_a_column_that_only_later_rows_have_is_kept(tmp_path):
+    rows = [*ROWS, {**ROWS[0], "note": "late"}]
+    source = tmp_path / "in.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    for target in (tmp_path / "out.csv", tmp_path / "out.parquet"):
+        answer_file(Echo(), source, target, **COLUMNS)
+        assert read(target)["note"].to_list()[-1] == "late"

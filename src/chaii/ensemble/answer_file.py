@@ -1,5 +1,6 @@
 """Answer the questions of a file: csv, jsonl or parquet in, the same with answers out."""
 
+import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -8,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from chaii.config.errors import ConfigError
-from chaii.files import write_whole
+from chaii.corpus.records import decode_line, iterate_bytes, parse_json
+from chaii.files import reading, write_whole
 
 _ROWS = 64  # answered, and then written, together
 _FORMS = (".csv", ".jsonl", ".parquet")
+_ADDED = ("score", "start", "end", "answer", "answers")
+
+Row = dict[str, Any]
 
 
 def answer_file(
@@ -30,15 +36,17 @@ def answer_file(
 ) -> int:
     """Answer every row of `source` into `target` with a `chaii.Reader`; return the number of rows.
 
-    `question` and `context` name the columns; all columns are kept, and ``answer``, ``score``,
-    ``start`` and ``end`` of the best answer are added; with ``top_k`` above 1 also ``answers``, the
-    list of all. The forms follow the names of the files. Answers are collected in a file beside
+    `question` and `context` name the columns; all columns are kept, and ``score``, ``start``,
+    ``end`` and ``answer`` of the best answer are added; with ``top_k`` above 1 also ``answers``,
+    the list of all. The forms follow the names of the files. Answers are collected in a file beside
     `target` that ends with ``.part``, one line per row: when the work was interrupted, the next
     call with the same source, options and `model` (a text that names it) goes on after the last
     whole line. `target` itself appears when all rows are answered.
 
     Raises:
-        ConfigError: the form of a file is unknown, or a column is missing.
+        ConfigError: the form of a file is unknown, or a row lacks a question or context or has a
+            column of the answers already.
+        ValueError: `source` cannot be read.
     """
     for path in (source, target):
         if path.suffix not in _FORMS:
@@ -48,43 +56,51 @@ def answer_file(
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=4).hexdigest()
     part = target.with_name(f"{target.name}.{digest}.part")
     done = _drop_half_a_line(part)
-    rows = islice(_read_rows(source), done, None)
+    rows = islice(enumerate(_read_rows(source), start=1), done, None)
     with part.open("a", encoding="utf-8") as lines, tqdm(initial=done, unit="row") as progress:
         while chunk := list(islice(rows, _ROWS)):
-            if missing := {question, context} - set(chunk[0]):
-                raise ConfigError(f"{source}: no column {', '.join(sorted(missing))}")
-            pairs = [{"question": row[question], "context": row[context]} for row in chunk]
-            for row, found in zip(chunk, reader(pairs, **options), strict=True):
+            for number, row in chunk:
+                _check_row(row, f"{source}, row {number}", question=question, context=context)
+            pairs = [{"question": row[question], "context": row[context]} for _, row in chunk]
+            for (_, row), found in zip(chunk, reader(pairs, **options), strict=True):
                 best = found[0] if isinstance(found, list) else found
                 every = {"answers": found} if isinstance(found, list) else {}
                 lines.write(json.dumps({**row, **best, **every}, ensure_ascii=False) + "\n")
             lines.flush()
             progress.update(len(chunk))
             done += len(chunk)
-    if target.suffix == ".jsonl":
-        part.replace(target)
-        return done
-    table = pd.read_json(part, lines=True, dtype=False, convert_dates=False)
-    with write_whole(target) as building:
-        if target.suffix == ".csv":
-            table.to_csv(building, index=False)
-        else:
-            table.to_parquet(building, index=False)
-    part.unlink()
+    if not done:
+        raise ConfigError(f"{source}: holds no row")
+    _convert(part, target)
     return done
 
 
-def _read_rows(source: Path) -> Iterator[dict[str, Any]]:
+def _check_row(row: Row, where: str, *, question: str, context: str) -> None:
+    for name in (question, context):
+        if not isinstance(row.get(name), str):
+            raise ConfigError(f"{where}: {name} must be text; the columns are {', '.join(row)}")
+    if clash := [name for name in _ADDED if name in row]:
+        raise ConfigError(f"{where}: has a column {clash[0]}, which the answers need; rename it")
+
+
+def _read_rows(source: Path) -> Iterator[Row]:
     """Read the rows of a file, a few in memory at a time; the fields of a csv file are text."""
     if source.suffix == ".jsonl":
-        with source.open(encoding="utf-8") as lines:
-            yield from (json.loads(line) for line in lines if line.strip())
+        for number, line in iterate_bytes(source):
+            if line.strip():
+                where = f"{source}, line {number}"
+                row = parse_json(decode_line(line, where), where)
+                if not isinstance(row, dict):
+                    raise ConfigError(f"{where}: {type(row).__name__} where an object is needed")
+                yield row
     elif source.suffix == ".csv":
-        for table in pd.read_csv(source, dtype=str, keep_default_na=False, chunksize=_ROWS):
-            yield from table.to_dict("records")
+        with reading(source):
+            for table in pd.read_csv(source, dtype=str, keep_default_na=False, chunksize=_ROWS):
+                yield from table.to_dict("records")
     else:
-        for batch in pq.ParquetFile(source).iter_batches(_ROWS):
-            yield from batch.to_pylist()
+        with reading(source):
+            for batch in pq.ParquetFile(source).iter_batches(_ROWS):
+                yield from batch.to_pylist()
 
 
 def _drop_half_a_line(part: Path) -> int:
@@ -99,3 +115,38 @@ def _drop_half_a_line(part: Path) -> int:
                 lines, end = lines + 1, end + len(line)
         file.truncate(end)
     return lines
+
+
+def _convert(part: Path, target: Path) -> None:
+    """Make `target` of all the lines of `part`, a few in memory at a time; remove `part`."""
+    if target.suffix == ".jsonl":
+        part.replace(target)
+        return
+    with write_whole(target) as building:
+        if target.suffix == ".csv":
+            names = dict.fromkeys(name for row in _read_lines(part) for name in row)
+            with building.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, list(names))
+                writer.writeheader()
+                writer.writerows(_read_lines(part))
+        else:
+            schemas = [table.schema for table in _read_tables(part)]
+            schema = pa.unify_schemas(schemas, promote_options="permissive")
+            with pq.ParquetWriter(building, schema) as writer:
+                for table in _read_tables(part, schema):
+                    writer.write_table(table)
+    part.unlink()
+
+
+def _read_lines(part: Path) -> Iterator[Row]:
+    with part.open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+
+
+def _read_tables(part: Path, schema: pa.Schema | None = None) -> Iterator[pa.Table]:
+    """Read the lines as tables of a few rows; without a schema each has that of its own rows."""
+    lines = _read_lines(part)
+    while rows := list(islice(lines, _ROWS)):
+        names = dict.fromkeys(name for row in rows for name in row)
+        every = [dict.fromkeys(names) | row for row in rows]
+        yield pa.Table.from_pylist(every, schema=schema)

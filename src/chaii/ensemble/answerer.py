@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedModel
 
-from chaii.config.checks import read_method
+from chaii.config.checks import check_ensemble, read_method
+from chaii.config.compose import compose_config
 from chaii.config.ensemble import DecodeConfig, MethodConfig, MethodKind, ReaderOptions, SpanScore
 from chaii.config.schema import Precision
 from chaii.decoding.context_logits import ContextLogits, read_context_logits
@@ -18,7 +18,9 @@ from chaii.decoding.decode import decode_n_best, limit_tokens
 from chaii.decoding.graphemes import widen_to_words
 from chaii.decoding.span_search import log_total
 from chaii.ensemble.average import average_logits
+from chaii.ensemble.members import check_method, gather_members
 from chaii.ensemble.methods import MemberPredictions
+from chaii.model.backbone import load_local
 from chaii.model.precision import choose_precision
 from chaii.model.predict import predict_logits
 from chaii.recipe.pair_template import fingerprint_tokenizer
@@ -36,11 +38,17 @@ class Checkpoint:
     """Weights and tokenizer, and the windows that they were trained for."""
 
     path: str  # a folder, or a name on the Hub
-    group: str | None = None  # None: all checkpoints with the same tokenizer
+    group: str | None = None  # whose logits are averaged; None: that of an equal tokenizer
     weight: float = 1.0
     max_length: int | None = None
     doc_stride: int | None = None
     max_answer_tokens: int = 30
+
+    def load(self, auto: Any, **options: Any) -> Any:
+        """Load the weights or the tokenizer by the library's class `auto`."""
+        if self.group is not None:  # a run's
+            return load_local(auto, Path(self.path), **options)
+        return auto.from_pretrained(self.path, trust_remote_code=False, **options)
 
 
 @dataclass(frozen=True)
@@ -51,29 +59,32 @@ class _Loaded:
     doc_stride: int
 
 
-def find_checkpoints(source: Source, *, runs: Path, ensembles: Path) -> list[Checkpoint]:
+def find_checkpoints(source: Source, *, runs: Path, conf: Path) -> list[Checkpoint]:
     """Find the checkpoints that `source` names; see `chaii.Reader.from_pretrained`.
 
     Raises:
         FileNotFoundError: a run has no finished fold.
     """
     if not isinstance(source, str | Path):
-        found = [find_checkpoints(one, runs=runs, ensembles=ensembles) for one in source]
+        found = [find_checkpoints(one, runs=runs, conf=conf) for one in source]
         return [checkpoint for checkpoints in found for checkpoint in checkpoints]
-    folder, ensemble = Path(source), ensembles / f"{source}.yaml"
-    if not folder.is_dir() and (runs / source).is_dir():
-        folder = runs / source
-    if (folder / "model").is_dir():  # a fold
-        return [_of_run(RunFolder(folder.parent.parent, folder.parent.name, folder.name[4:]))]
+    is_name = not Path(source).is_dir()
+    folder = (runs / source if is_name else Path(source)).resolve()
+    if (folder / "config.yaml").is_file():
+        run = RunFolder(folder.parent.parent, folder.parent.name, folder.name.removeprefix("fold"))
+        if not run.is_finished:
+            raise FileNotFoundError(f"{folder}: the fold is not finished")
+        return [_of_run(run)]
     if any(folder.glob("fold*")):
         return [_of_run(run) for run in find_runs(folder.parent, folder.name)]
-    if not folder.is_dir() and ensemble.is_file():
-        content = yaml.safe_load(ensemble.read_text(encoding="utf-8"))
-        weights, by_run = content.get("weights", {}), content.get("voters") == "runs"
+    if is_name and (conf / "ensemble" / f"{source}.yaml").is_file():
+        config = compose_config(conf, "ensemble", [f"ensemble={source}"])
+        config.paths.runs = str(runs)
+        ensemble = gather_members(check_ensemble(config))
         return [
-            replace(_of_run(run), weight=weights.get(name, 1.0), group=name if by_run else None)
-            for name in content["members"]
-            for run in find_runs(runs, name)
+            replace(_of_run(member.run), group=group, weight=member.weight)
+            for group in ensemble.voters
+            for member in ensemble.groups[group]
         ]
     return [Checkpoint(str(source))]
 
@@ -82,6 +93,7 @@ def _of_run(run: RunFolder) -> Checkpoint:
     config = run.read_config()
     return Checkpoint(
         str(run.model),
+        group=config.backbone.name,
         max_length=config.recipe.predict_max_length,
         doc_stride=config.recipe.predict_doc_stride,
         max_answer_tokens=config.trainer.max_answer_tokens,
@@ -96,50 +108,52 @@ def load_answerer(
     precision: str,
     batch_size: int | None,
     runs: str | Path,
-    ensembles: str | Path,
+    conf: str | Path,
 ) -> "Answerer":
     """Load all checkpoints of `source`; see `chaii.Reader.from_pretrained`."""
     on = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = MethodConfig()
-    if method in (MethodKind.vote.value, MethodKind.fusion.value):
-        chosen = MethodConfig(kind=MethodKind(method))
-    elif method is not None:
-        chosen = read_method(Path(method))
     tokenizers: dict[str, Any] = {}
     groups: dict[str, list[_Loaded]] = {}
-    for checkpoint in find_checkpoints(source, runs=Path(runs), ensembles=Path(ensembles)):
+    group_of: dict[str, str] = {}  # by the fingerprint of its tokenizer
+    for checkpoint in find_checkpoints(source, runs=Path(runs), conf=Path(conf)):
         try:
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
+            tokenizer = checkpoint.load(AutoTokenizer)
         except (OSError, ValueError) as error:
-            known = f"no run in {runs}, no ensemble in {ensembles}, no checkpoint"
+            known = f"no run in {runs}, no ensemble in {conf}, no checkpoint"
             why = str(error).partition("\n")[0]
             raise FileNotFoundError(f"{checkpoint.path}: {known}: {why}") from error
-        name = checkpoint.group or fingerprint_tokenizer(tokenizer)
+        fingerprint = fingerprint_tokenizer(tokenizer)
+        name = checkpoint.group or group_of.get(fingerprint, checkpoint.path)
+        group_of.setdefault(fingerprint, name)
         tokenizers.setdefault(name, tokenizer)
-        model = _load_model(checkpoint.path).to(on)
+        if fingerprint != fingerprint_tokenizer(tokenizers[name]):
+            raise ValueError(f"{checkpoint.path}: others of {name} have another tokenizer")
+        model, found = checkpoint.load(AutoModelForQuestionAnswering, output_loading_info=True)
+        if missing := sorted(found["missing_keys"]):
+            rule = f"no extractive checkpoint: it lacks {', '.join(missing[:3])}"
+            raise ValueError(f"{checkpoint.path}: {rule}")
         max_length = checkpoint.max_length or min(tokenizer.model_max_length, 384)
         stride = checkpoint.doc_stride
         stride = min(max_length // 2, 128) if stride is None else stride
-        groups.setdefault(name, []).append(_Loaded(checkpoint, model, max_length, stride))
+        groups.setdefault(name, []).append(_Loaded(checkpoint, model.to(on), max_length, stride))
     return Answerer(
         tokenizers,
         groups,
-        method=chosen,
+        method=_choose_method(method, list(groups)),
         precision=choose_precision(Precision(precision)),
         batch_size=batch_size or (32 if on == "cpu" else 128),
     )
 
 
-def _load_model(path: str) -> Any:
-    """Load the weights of an extractive checkpoint.
-
-    Raises:
-        ValueError: some of them are missing: those of a model that was never trained to answer.
-    """
-    model, found = AutoModelForQuestionAnswering.from_pretrained(path, output_loading_info=True)
-    if missing := sorted(found["missing_keys"]):
-        raise ValueError(f"{path}: no extractive checkpoint: it lacks {', '.join(missing[:3])}")
-    return model
+def _choose_method(method: str | Path | None, groups: Sequence[str]) -> MethodConfig:
+    """Make the method of that name, or read it from a file; every group is a voter."""
+    if method is None or method in (MethodKind.vote.value, MethodKind.fusion.value):
+        return MethodConfig(kind=MethodKind(method or "vote"))
+    chosen = read_method(Path(method))
+    if chosen.kind is MethodKind.auto:
+        raise ValueError(f"{method}: kind auto is chosen by scripts/ensemble.py alone")
+    check_method(chosen, groups=groups, voters=groups)
+    return chosen
 
 
 class Answerer:
@@ -166,7 +180,8 @@ class Answerer:
         """Answer each pair of question and context: at most `top_k` answers, best first.
 
         Raises:
-            ValueError: several answers, or none, are asked of an ensemble that votes.
+            ValueError: several answers, or none, are asked of an ensemble that votes, or
+                `max_seq_len` is more than a backbone can read.
         """
         answers = [[_make_answer("", 0, 0.0)] for _ in pairs]
         rows = [row for row, pair in enumerate(pairs) if all(map(str.strip, pair))]
@@ -193,7 +208,7 @@ class Answerer:
         )
         logits = [
             read_context_logits(
-                self._predict(loaded, store, examples, options),
+                self._predict(name, loaded, store, examples, options),
                 store,
                 max_answer_tokens=options.max_answer_len or loaded.checkpoint.max_answer_tokens,
                 merge=self.method.decode.merge,
@@ -203,10 +218,12 @@ class Answerer:
         return average_logits(logits, [loaded.checkpoint.weight for loaded in self.groups[name]])
 
     def _predict(
-        self, loaded: _Loaded, store: TokenStore, examples: Any, options: ReaderOptions
+        self, name: str, loaded: _Loaded, store: TokenStore, examples: Any, options: ReaderOptions
     ) -> Prediction:
         stride = loaded.doc_stride if options.doc_stride is None else options.doc_stride
         length = options.max_seq_len or loaded.max_length
+        if length > (limit := self.tokenizers[name].model_max_length):
+            raise ValueError(f"max_seq_len={length}: must be at most {limit}, as {name} reads")
         windows = slide(store, max_length=length, doc_stride=stride)
         logits = predict_logits(
             loaded.model,
@@ -224,7 +241,7 @@ class Answerer:
         """Let the groups vote, or fuse them."""
         if options.top_k > 1 or options.handle_impossible_answer:
             name = "top_k" if options.top_k > 1 else "handle_impossible_answer"
-            raise ValueError(f"{name}: only where all checkpoints share one tokenizer")
+            raise ValueError(f"{name}: only where all checkpoints are of one backbone")
         predictions = MemberPredictions(lambda _: logits, voters=list(logits))
         table = predictions.answer(self.method)
         score = table["score"]

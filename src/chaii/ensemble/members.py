@@ -4,7 +4,7 @@ import ctypes
 import hashlib
 import mmap
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedModel
 
-from chaii.config.ensemble import EnsembleConfig, Merge, Voters
+from chaii.config.ensemble import EnsembleConfig, Merge, MethodConfig, Voters
 from chaii.config.errors import ConfigError
 from chaii.config.schema import Precision
 from chaii.decoding.cleaning import RULES
@@ -27,7 +27,7 @@ from chaii.decoding.context_logits import ContextLogits, join_logits, read_conte
 from chaii.ensemble.average import average_logits
 from chaii.ensemble.methods import FUSION
 from chaii.evaluation.oof_table import Key, example_keys
-from chaii.files import write_whole
+from chaii.files import digest_folder, is_intact, seal_folder
 from chaii.model.backbone import load_local
 from chaii.model.precision import choose_precision
 from chaii.model.predict import WindowLogits, predict_logits
@@ -91,7 +91,7 @@ class Inference:
     def cache(self) -> Path:
         """The folder of the cached logits."""
         key = hashlib.blake2b(self.precision.value.encode(), digest_size=10)
-        key.update(digest_files(self.member.run.model))
+        key.update(digest_folder(self.member.run.model).encode())
         store, columns = self.store, ("example", "context_from", "context_to", "length")
         tokens = (store.input_ids, store.text_start, store.question, store.context)
         for array in (*tokens, *(self.windows[name].to_numpy() for name in columns)):
@@ -100,17 +100,12 @@ class Inference:
         return self._folder / key.hexdigest()
 
     @property
-    def _checksum(self) -> Path:
-        return self.cache.with_suffix(".blake2b")
-
-    @property
     def is_cached(self) -> bool:
         """Whether `predict` has nothing to compute; a damaged cache counts as none."""
-        if not self._checksum.is_file() or not self.cache.is_dir():
-            return False
-        if self._checksum.read_bytes() == digest_files(self.cache):
+        if is_intact(self.cache):
             return True
-        print(f"{self.cache}: damaged; its logits are computed again")
+        if self.cache.is_dir():
+            print(f"{self.cache}: damaged; its logits are computed again")
         return False
 
     def predict(self) -> Prediction:
@@ -119,8 +114,7 @@ class Inference:
             logits = self._run(self._load_model(), self.windows)
             ids = self.test.select_columns(["id"])
             Prediction(ids, self.windows, *logits).save(self.cache)
-            with write_whole(self._checksum) as path:
-                path.write_bytes(digest_files(self.cache))
+            seal_folder(self.cache)
             release_pages(self.store.input_ids)
         stored = Prediction.load(self.cache)
         return replace(stored, examples=self.test, windows=self.windows)
@@ -178,16 +172,6 @@ def release_table(examples: Dataset) -> None:
         ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(size), mmap.MADV_DONTNEED)
 
 
-def digest_files(folder: Path) -> bytes:
-    """Digest the names and contents of all files in a folder."""
-    digest = hashlib.blake2b()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(str(path.relative_to(folder)).encode())
-        with path.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "blake2b").digest())
-    return digest.digest()
-
-
 class OofPredictions(NamedTuple):
     """Rows that members of a group held out, and the averaged logits of those that did."""
 
@@ -237,30 +221,38 @@ def gather_members(config: EnsembleConfig) -> Ensemble:
     else:
         shared = {name: group for name, group in backbones.items() if group not in runs.values()}
         ensemble = Ensemble({**runs, **shared}, list(runs))
-    check_names(ensemble, config)
+    check_method(config.method, groups=list(ensemble.groups), voters=ensemble.voters)
+    check_names("search.rules", config.search.rules, known=RULES)
     return ensemble
 
 
-def check_names(ensemble: Ensemble, config: EnsembleConfig) -> None:
-    """Check the settings that name groups or cleaning rules.
+def check_method(method: MethodConfig, *, groups: Sequence[str], voters: Sequence[str]) -> None:
+    """Check the settings of a method that name groups, voters or cleaning rules.
 
     Raises:
         ConfigError: a name is unknown, or no voter has a weight above 0.
     """
-    method, groups, voters = config.method, list(ensemble.groups), list(ensemble.voters)
-    used = {
+    used: dict[str, tuple[Iterable[str], Iterable[str]]] = {
         "method.group": ([method.group] if method.group else [], groups),
         "method.weights": (method.weights, voters),
         "method.ranking": (method.ranking, voters),
         "method.cleaning": (method.cleaning, [*groups, FUSION]),
-        "search.rules": (config.search.rules, RULES),
     }
     used |= {f"method.cleaning.{name}": (rules, RULES) for name, rules in method.cleaning.items()}
     for key, (names, known) in used.items():
-        if unknown := [name for name in names if name not in known]:
-            raise ConfigError(f"{key}: {unknown[0]!r} is none of {', '.join(known)}")
+        check_names(key, names, known=known)
     if not any(method.weights.get(name, 1.0) for name in voters):
         raise ConfigError(f"method.weights: one of {', '.join(voters)} must be above 0")
+
+
+def check_names(key: str, names: Iterable[str], *, known: Iterable[str]) -> None:
+    """Check that the setting `key` holds known names alone.
+
+    Raises:
+        ConfigError: one is unknown.
+    """
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"{key}: {unknown[0]!r} is none of {', '.join(known)}")
 
 
 def load_test_logits(
