@@ -14,6 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: one thread ea
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from datasets import Dataset
@@ -94,7 +95,8 @@ def load(monkeypatch, tmp_path):
     """Import a script of benchmarks/ by its name, with a working folder of its own."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
     monkeypatch.chdir(tmp_path)
-    return importlib.import_module
+    with mock.patch.dict(os.environ):  # some set variables for their process
+        yield importlib.import_module
 
 
 @pytest.fixture(scope="session")
