@@ -12,7 +12,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from chaii.config.checks import check_train
-from chaii.config.compose import compose_config
+from chaii.config.compose import compose_config, read_overrides
 from chaii.config.corpora import CorpusConfig
 from chaii.config.errors import one_line_errors
 from chaii.corpus.leakage import count_leaks, find_leaks, list_pairs
@@ -25,12 +25,11 @@ CONF = Path(__file__).parents[1] / "conf"
 def main() -> None:
     """Compare, print the counts, write the pairs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("overrides", nargs="*", help="as for train.py: experiment=winner_119")
     parser.add_argument("--test", nargs="+", help="file to be answered: PATH [SETTING=VALUE ...]")
     parser.add_argument("--csv", type=Path, default="data/leaks.csv", help="is written")
-    arguments = parser.parse_intermixed_args()
+    arguments, overrides = read_overrides(parser, help="as for train.py: experiment=winner_119")
     with one_line_errors():
-        config = check_train(compose_config(CONF, "train", arguments.overrides))
+        config = check_train(compose_config(CONF, "train", overrides))
         corpora = read_corpora(config)
         against = {}
         for fold in map(str, range(config.folds.num_folds)):

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from chaii.config.compose import read_overrides
 from chaii.config.errors import one_line_errors
 from chaii.corpus.catalogue import describe_corpus, load_catalogue, render_readme
 from chaii.corpus.download import download_corpus, match_files
@@ -16,12 +17,11 @@ CONF = ROOT / "conf"
 def main() -> None:
     """List, fetch, or write the page about the corpora."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("words", nargs="*", help="corpora, or all; and settings: paths=kaggle")
     parser.add_argument("--insecure", action="store_true", help="fetch other than https, too")
     parser.add_argument("--readme", action="store_true", help="write data/README.md")
-    arguments = parser.parse_intermixed_args()
-    names = [word for word in arguments.words if "=" not in word and word != "all"]
-    overrides = [word for word in arguments.words if "=" in word]
+    arguments, words = read_overrides(parser, help="corpora, or all; and settings: paths=kaggle")
+    names = [word for word in words if "=" not in word and word != "all"]
+    overrides = [word for word in words if "=" in word]
     with one_line_errors():
         if arguments.readme:
             overrides.append("paths.input=data/raw")
@@ -29,7 +29,7 @@ def main() -> None:
         if arguments.readme:
             page = render_readme(corpora, Path(paths.input))
             (ROOT / "data/README.md").write_text(page, encoding="utf-8")
-        elif names or "all" in arguments.words:
+        elif names or "all" in words:
             fetch(corpora, Lock(Path(paths.input)), insecure=arguments.insecure)
         else:
             for name, corpus in corpora.items():

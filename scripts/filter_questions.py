@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from chaii.config.checks import count
+from chaii.config.compose import read_overrides
 from chaii.config.corpora import CorpusConfig
 from chaii.config.errors import ConfigError, one_line_errors
 from chaii.corpus.catalogue import load_catalogue
@@ -22,15 +23,14 @@ CONF = Path(__file__).parents[1] / "conf"
 def main() -> None:
     """Read two corpora, compare their questions, write the ids and the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("overrides", nargs="*", help="settings: paths=kaggle")
     parser.add_argument("--corpus", default="natural_questions", help="the corpus to filter")
     parser.add_argument("--like", default="tydi_goldp_english", help="the corpus to compare with")
     parser.add_argument("--keep", type=float, default=10_700, help="a share, or a number of rows")
     parser.add_argument("--seed", type=count, default=2021)
-    arguments = parser.parse_intermixed_args()
+    arguments, overrides = read_overrides(parser, help="settings: paths=kaggle")
     with one_line_errors():
         name, like = arguments.corpus, arguments.like
-        paths, corpora = load_catalogue(CONF, [name, like], overrides=arguments.overrides)
+        paths, corpora = load_catalogue(CONF, [name, like], overrides=overrides)
         target = corpora[name].keep_ids
         if target is None:
             raise ConfigError(f"corpora.{name}.keep_ids: must name a file")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from chaii.config.checks import count
+from chaii.config.compose import read_overrides
 from chaii.config.corpora import Labels
 from chaii.config.errors import one_line_errors
 from chaii.corpus.catalogue import load_catalogue
@@ -33,12 +34,11 @@ def main() -> None:
     """Print counts and the first rows that would be moved; write every row as CSV."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", help="a file of conf/corpora")
-    parser.add_argument("overrides", nargs="*", help="settings: paths=kaggle")
     parser.add_argument("--output", type=Path, help="default: <paths.output>/labels/<corpus>.csv")
     parser.add_argument("--rows", type=count, default=10, help="how many rows to print")
-    arguments = parser.parse_intermixed_args()
+    arguments, overrides = read_overrides(parser, help="settings: paths=kaggle")
     with one_line_errors():
-        paths, corpora = load_catalogue(CONF, [arguments.corpus], overrides=arguments.overrides)
+        paths, corpora = load_catalogue(CONF, [arguments.corpus], overrides=overrides)
         ((name, corpus),) = corpora.items()  # its own name: hub/squad is squad
         given = replace(corpus, labels=Labels.first, labels_file=None)
         examples, _ = read_corpus(name, given, cache=Path(paths.tokens) / "corpora")

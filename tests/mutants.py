@@ -36,9 +36,10 @@ RESULTS = ROOT / "tests" / "mutants.csv"
 SHARE = 0.92  # of the drawn faults that must be noticed
 COLUMNS = ("kind", "file", "function", "change", "old", "new", "outcome", "by", "reason")
 LEFT_OUT = {  # tests of other rooms, of text, and those that take long or run scripts
-    "config", "corpus", "demo", "test_ablate", "test_attacks", "test_benchmarks", "test_commands",
-    "test_demo", "test_fuzz", "test_imports", "test_kills", "test_mutants", "test_new_corpus",
-    "test_notebooks", "test_readme", "test_style", "test_true_sizes",
+    "config", "corpus", "demo", "test_ablate", "test_attacks", "test_bad_input",
+    "test_benchmarks", "test_commands", "test_demo", "test_fuzz", "test_imports", "test_kills",
+    "test_mutants", "test_new_corpus", "test_notebooks", "test_readme", "test_style",
+    "test_true_sizes",
 }  # fmt: skip
 SHOWN_ONLY = {"print", "tqdm", "_notice", "warn", "disable_tqdm"}  # no result depends on them
 

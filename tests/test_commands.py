@@ -71,3 +71,40 @@ def test_each_run_of_a_sweep_has_its_own_name(run_script, tmp_path):
     assert status == 0, errors
     runs = {path.parent.relative_to(tmp_path / "runs") for path in tmp_path.rglob("metrics.json")}
     assert runs == {Path("demo_muril_seed5/fold0"), Path("demo_muril_seed6/fold0")}
+
+
+MINE = {  # a file of one's own, the scripts that take it, and what shows that they read it
+    "experiment/mine.yaml": (
+        "# @package _global_\ndefaults: [demo_muril, _self_]\nseed: -7\n",
+        {"train experiment=mine": "seed=-7"}
+        | {"inspect_recipe experiment=mine": "seed=-7", "check_leaks experiment=mine": "seed=-7"},
+    ),
+    "ensemble/mine.yaml": (
+        "name: mine\nmembers: [mine, mine]\n",
+        {"ensemble ensemble=mine": "ensemble.members=['mine', 'mine']"},
+    ),
+    "study/mine.yaml": (
+        "name: mine\nbase: []\narms: {a: []}\nreference: b\nseeds: [1]\n",
+        {"ablate study=mine": "study.reference=b"},
+    ),
+    "corpora/mine.yaml": (
+        "mine: {format: chaii_csv, path: gone/mine.csv, keep_ids: gone/x.tsv, download: [a://b]}\n",
+        {"download mine": "a://b: only https", "inspect_labels mine": "gone/x.tsv"}
+        | {"filter_questions --corpus mine": "gone/mine.csv"},
+    ),
+}
+
+
+@pytest.mark.parametrize("option", ["--config-dir={}", "hydra.searchpath=[{}]"])
+@pytest.mark.parametrize(
+    ("command", "shown"), [case for _, cases in MINE.values() for case in cases.items()]
+)
+def test_each_script_takes_a_folder_of_further_settings(
+    command, shown, option, run_script, tmp_path
+):
+    for name, (text, _) in MINE.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    status, _, errors = run_script(*command.split(), option.format(tmp_path))
+    assert status == 1
+    assert shown in errors

@@ -46,7 +46,7 @@ def test_a_corpus_of_the_hub_is_named_with_its_folder():
 
 
 MISTAKES = {
-    "corpus": ("squat", "unknown corpus squat"),
+    "corpus": ("squat", "conf/ has no corpora/squat.yaml"),
     "key": ("corpora.squad.limt=1", "limt"),
     "group": ("paths=nowhere", "nowhere"),
 }

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from importlib.util import find_spec
@@ -44,6 +45,19 @@ def compose_config(conf: Path, name: str, overrides: Sequence[str] = ()) -> Dict
     register_schemas()
     with hydra.initialize_config_dir(str(conf.resolve()), version_base="1.3"):
         return hydra.compose(name, overrides=list(overrides))
+
+
+def read_overrides(parser: ArgumentParser, *, help: str) -> tuple[Namespace, list[str]]:
+    """Read the command line of a script that Hydra does not run, but whose settings it composes.
+
+    Overrides may stand anywhere, and ``--config-dir`` adds a folder of settings, as in the others.
+    """
+    parser.add_argument("overrides", nargs="*", help=help)
+    parser.add_argument("--config-dir", help="a folder of further settings, laid out as conf/")
+    arguments = parser.parse_intermixed_args()
+    folder = arguments.config_dir
+    more = [f"hydra.searchpath=[{Path(folder).resolve()}]"] if folder else []
+    return arguments, [*map(quote_override, arguments.overrides), *more]
 
 
 def hydra_script(config_name: str) -> Callable[[Job], Callable[[], None]]:

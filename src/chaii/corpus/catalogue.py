@@ -22,16 +22,12 @@ def load_catalogue(
     `overrides` are Hydra's: ``paths=kaggle``, ``corpora.squad.max_examples=100``.
 
     Raises:
-        ValueError: there is no such corpus.
-        HydraException, OmegaConfBaseException: an override that does not fit.
+        ValueError: a corpus is named in two forms.
+        HydraException, OmegaConfBaseException: no such corpus, or an override that does not fit.
     """
-    files = sorted((conf / "corpora").rglob("*.yaml"))
-    known = [path.relative_to(conf / "corpora").with_suffix("").as_posix() for path in files]
-    if unknown := sorted(set(names) - set(known)):
-        raise ValueError(f"unknown corpus {', '.join(unknown)} (conf/corpora has {sorted(known)})")
     if twice := {name for name in names if f"hub/{name}" in names}:
         raise ValueError(f"{sorted(twice)} and from hub/: name either")
-    chosen = names or [name for name in known if "/" not in name]
+    chosen = names or sorted(path.stem for path in (conf / "corpora").glob("*.yaml"))
     groups = [f"+corpora=[{','.join(chosen)}]"]
     if not any(override.startswith("paths=") for override in overrides):
         groups.append("+paths=local")
