@@ -6,6 +6,9 @@ from pathlib import Path
 
 from chaii import Reader
 from chaii.config.errors import one_line_errors
+from chaii.files import reading
+
+CONF = Path(__file__).parents[1] / "conf"
 
 
 def main() -> None:
@@ -33,11 +36,12 @@ def main() -> None:
 
         logging.disable_progress_bar()
         source = arguments.model if len(arguments.model) > 1 else arguments.model[0]
+        reader = Reader(source, method=arguments.method, runs=arguments.runs, conf=CONF)
         if arguments.question:
-            is_piped = arguments.context == "-"
-            context = sys.stdin.read() if is_piped else Path(arguments.context).read_text("utf-8")
-        reader = Reader.from_pretrained(source, method=arguments.method, runs=arguments.runs)
-        if arguments.question:
+            with reading(Path(arguments.context)):
+                is_piped = arguments.context == "-"
+                text = sys.stdin.buffer.read() if is_piped else Path(arguments.context).read_bytes()
+                context = text.decode("utf-8-sig")
             answers = reader([{"question": one[0], "context": context}], top_k=arguments.top_k)[0]
             for answer in answers if isinstance(answers, list) else [answers]:
                 print(f"{answer['score']:.4f}  {answer['answer']}")

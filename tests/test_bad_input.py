@@ -103,6 +103,8 @@ LABELLED = "check_leaks " + IN + "corpora.demo_chaii.labels_file={w}/"
 FETCH = "download squad paths.input={out} corpora.squad.download="
 GIVEN = "train hydra.searchpath=[{w}/conf] "
 SCRATCH = "train " + IN + "backbone.scratch=null backbone.pretrained="
+ANSWER = "answer --model gone "
+ROWS = ANSWER + "--output {out}/answers.csv --input {w}/"
 CASES = {  # a command, and what its line says
     # names of settings and of their values
     "train trainer.worker=2": "trainer.worker: no such setting; is num_workers meant",
@@ -196,6 +198,29 @@ CASES = {  # a command, and what its line says
     "relabel": "the following arguments are required: --run, --output",
     "inspect_labels": "the following arguments are required: corpus",
     "check_leaks --test": "argument --test: expected at least one argument",
+    "answer who? --context {w}/good.csv": "the following arguments are required: --model",
+    ANSWER + "who?": "give a question and --context, or --input and --output",
+    ROWS + "good.csv who?": "give a question and --context, or --input and --output",
+    ANSWER + "who? --context {w}/good.csv --top-k many": "argument --top-k: invalid int value",
+    # what the reader is asked; the model is loaded last
+    ANSWER
+    + "who? --context {w}/good.csv": "gone: no run in data/runs, no ensemble in .*, no check",
+    ANSWER + "who? --context {w}/good.csv --top-k 0": "top_k=0: must be at least 1",
+    ANSWER + "who? --context {w}/gone.txt": "gone.txt: cannot be read: No such file or directory",
+    ANSWER + "who? --context {w}": "bad0: cannot be read: Is a directory",
+    ANSWER + "who? --context {w}/latin.tsv": "latin.tsv: cannot be read: 'utf-8' codec",
+    ROWS + "good.csv --top-k 0": "top_k=0: must be at least 1",
+    ROWS + "gone.csv": "gone.csv: No such file or directory",
+    ROWS + "other.tsv": "other.tsv: must end with one of .csv, .jsonl, .parquet",
+    ROWS.replace("answers.csv", "a.xls") + "good.csv": "a.xls: must end with one of .csv, .jsonl",
+    ROWS + "good.csv --question-column asked": "good.csv, row 1: asked must be text; the columns",
+    ROWS + "columns.csv": "columns.csv, row 1: question must be text; the columns are id, text",
+    ROWS + "torn.jsonl": "torn.jsonl, line 1: not readable as JSON",
+    ROWS + "number.jsonl": "number.jsonl, line 1: int where an object is needed",
+    ROWS + "header.csv": "header.csv: holds no row",
+    ROWS + "empty.csv": "empty.csv: cannot be read: No columns to parse",
+    ROWS + "latin.csv": "latin.csv: cannot be read: 'utf-8' codec",
+    ROWS + "x_oof.parquet": "x_oof.parquet: cannot be read: ",
     # YAML files
     GIVEN + "trainer=torn": "trainer/torn.yaml, line 2: ",
     GIVEN + "trainer=list": "trainer/list",
@@ -355,6 +380,7 @@ def drop_group(file):
 BOARD, REPORT = "leaderboard --publish demo_muril --runs {runs}", "report demo_muril --runs {runs}"
 RELABEL = "relabel --run {runs}/demo_muril --corpus demo_chaii --output {out}/x --tokens {out}/t"
 ENSEMBLE = "ensemble ensemble.members=[demo_muril] paths.runs={runs} " + IN
+ANSWERS = "answer --model demo_muril --runs {runs} --output {out}/answers.csv --input {w}/good.csv"
 TRAIN = "train max_examples=40 paths.runs={runs} " + IN
 DAMAGES = [  # a file of a finished fold, what happens to it, who reads it, what is said
     ("metrics.json", remove, BOARD, "demo_muril: no finished fold of run 'demo_muril'"),
@@ -393,6 +419,10 @@ DAMAGES = [  # a file of a finished fold, what happens to it, who reads it, what
     ("logits/end_logits.npy", shorten, RELABEL, "fold0/logits: cannot be read: .* tokens"),
     ("logits/null_logits.npy", shorten, RELABEL, "fold0/logits: cannot be read: "),
     ("logits/start_logits.npy", tear, ENSEMBLE, "fold0/logits: cannot be read: "),
+    ("metrics.json", remove, ANSWERS, "demo_muril: no finished fold of run 'demo_muril'"),
+    ("config.yaml", replace(b"name: x"), ANSWERS, "fold0/config.yaml: lacks backbone.name, recipe"),
+    ("model", remove, ANSWERS, "fold0/model: no run in .*, no ensemble in .*, no checkpoint"),
+    ("model/model.safetensors", tear, ANSWERS, "fold0/model: cannot be loaded"),
     ("model", remove, ENSEMBLE, "fold0/model: cannot be loaded"),
     ("model/config.json", tear, ENSEMBLE, "fold0/model"),
     ("model/tokenizer.json", tear, ENSEMBLE, "fold0/model: cannot be loaded"),
@@ -410,10 +440,10 @@ def runs(demo_run, tmp_path):
 
 @pytest.mark.parametrize(("file", "damage", "command", "said"), DAMAGES)
 def test_a_damaged_run_is_one_line_that_names_it(
-    file, damage, command, said, runs, call, tmp_path, demo_run
+    file, damage, command, said, runs, call, world, tmp_path, demo_run
 ):
     damage(runs / "demo_muril/fold0" / file)
-    words = command.format(runs=runs, out=tmp_path / "out").split()
+    words = command.format(runs=runs, out=tmp_path / "out", w=world).split()
     if words[0] in ("train", "ensemble"):
         words.append(f"paths.demo={demo_run.root.parent}/demo")
     assert re.search(said, read_line(*call(*words)))
@@ -425,6 +455,7 @@ WRITERS = [
     REPORT,
     RELABEL,
     ENSEMBLE,
+    ANSWERS,
     "train " + IN,
     "check_leaks " + IN,
     "download squad paths.input={out} corpora.squad.download=[https://127.0.0.1:9/a.json]",

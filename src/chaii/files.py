@@ -32,16 +32,24 @@ def write_whole(path: Path) -> Iterator[Path]:
     workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     building = workshop / path.name
     try:
-        yield building
-        if building.is_dir() and path.is_dir():
-            path.rename(workshop / f"{path.name}.old")  # a folder cannot replace a folder
-        building.replace(path)
-    except OSError as error:
-        if error.filename is None:  # a write to an open file does not tell which
-            error.filename = str(path)
-        raise
+        with writing(path):
+            yield building
+            if building.is_dir() and path.is_dir():
+                path.rename(workshop / f"{path.name}.old")  # a folder cannot replace a folder
+            building.replace(path)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file that a block writes in an error that names none, as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 @contextmanager

@@ -38,11 +38,12 @@ class Reader:
     of the votes; there is one answer per question then. A question or context without text has the
     answer "" and the score 0.
 
-    A reader can be pickled: the copy loads the weights again where it is used.
+    ``Reader(source, ...)`` takes the arguments of `from_pretrained` and loads nothing before its
+    first call. A reader can be pickled: the copy loads the weights again where it is used.
     """
 
-    def __init__(self, **arguments: Any) -> None:
-        self._arguments = arguments
+    def __init__(self, source: str | Path | Sequence[str | Path], **options: Any) -> None:
+        self._arguments = {"source": source, **options}
 
     @classmethod
     def from_pretrained(
@@ -75,7 +76,7 @@ class Reader:
                 tokenizer is no fast one, or a checkpoint was never trained to answer.
         """
         reader = cls(
-            source=source,
+            source,
             method=method,
             device=device,
             precision=precision,

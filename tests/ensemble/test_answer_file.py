@@ -92,6 +92,7 @@ def test_all_answers_are_listed_if_several_are_asked_for(tmp_path):
 def test_a_wrong_file_is_told(source, target, columns, error, tmp_path):
     with pytest.raises(ConfigError, match=error):
         answer_file(Echo(), write(tmp_path / source), tmp_path / target, **columns)
+    assert [path.name for path in tmp_path.iterdir()] == [source]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from chaii.config.errors import ConfigError
 from chaii.corpus.records import decode_line, iterate_bytes, parse_json
-from chaii.files import reading, write_whole
+from chaii.files import reading, write_whole, writing
 
 _ROWS = 64  # answered, and then written, together
 _FORMS = (".csv", ".jsonl", ".parquet")
@@ -57,16 +57,17 @@ def answer_file(
     part = target.with_name(f"{target.name}.{digest}.part")
     done = _drop_half_a_line(part)
     rows = islice(enumerate(_read_rows(source), start=1), done, None)
-    with part.open("a", encoding="utf-8") as lines, tqdm(initial=done, unit="row") as progress:
+    with tqdm(initial=done, unit="row", delay=1) as progress:
         while chunk := list(islice(rows, _ROWS)):
             for number, row in chunk:
                 _check_row(row, f"{source}, row {number}", question=question, context=context)
             pairs = [{"question": row[question], "context": row[context]} for _, row in chunk]
-            for (_, row), found in zip(chunk, reader(pairs, **options), strict=True):
-                best = found[0] if isinstance(found, list) else found
-                every = {"answers": found} if isinstance(found, list) else {}
-                lines.write(json.dumps({**row, **best, **every}, ensure_ascii=False) + "\n")
-            lines.flush()
+            answers = reader(pairs, **options)
+            with writing(part), part.open("a", encoding="utf-8") as lines:
+                for (_, row), found in zip(chunk, answers, strict=True):
+                    best = found[0] if isinstance(found, list) else found
+                    every = {"answers": found} if isinstance(found, list) else {}
+                    lines.write(json.dumps({**row, **best, **every}, ensure_ascii=False) + "\n")
             progress.update(len(chunk))
             done += len(chunk)
     if not done:

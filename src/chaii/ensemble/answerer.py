@@ -103,12 +103,12 @@ def _of_run(run: RunFolder) -> Checkpoint:
 def load_answerer(
     source: Source,
     *,
-    method: str | Path | None,
-    device: str | None,
-    precision: str,
-    batch_size: int | None,
-    runs: str | Path,
-    conf: str | Path,
+    method: str | Path | None = None,
+    device: str | None = None,
+    precision: str = "auto",
+    batch_size: int | None = None,
+    runs: str | Path = "data/runs",
+    conf: str | Path = "conf",
 ) -> "Answerer":
     """Load all checkpoints of `source`; see `chaii.Reader.from_pretrained`."""
     on = device or ("cuda" if torch.cuda.is_available() else "cpu")
