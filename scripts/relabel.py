@@ -1,4 +1,4 @@
-"""Choose, by a trained run, the occurrence of each answer: writes a corpus' labels_file.
+"""Choose by a trained run where each answer is; writes a corpus' labels_file.
 
 The run should answer well: a weak one chooses worse than the first match.
 ``python scripts/relabel.py --run data/runs/<name> --corpus chaii --output data/labels/chaii.csv``

@@ -58,7 +58,10 @@ def demo_is_generated_once():
 def run_script():
     """Call a script as the command line does: returns its status, what it prints, its errors."""
 
-    def run(script, *arguments, place=TESTS.parent):
+    def start(script):
+        runpy.run_path(str(TESTS.parent / f"scripts/{script}.py"), run_name="__main__")
+
+    def run(script, *arguments, place=TESTS.parent, start=start):
         handler, status, last = signal.getsignal(signal.SIGTERM), 0, ""
         printed, errors = io.StringIO(), io.StringIO()
         with (
@@ -70,7 +73,7 @@ def run_script():
             patch.setattr(sys, "argv", [script, *map(str, arguments)])
             patch.setenv("HYDRA_FULL_ERROR", "1")  # set by the scripts: not to outlive the test
             try:
-                runpy.run_path(str(TESTS.parent / f"scripts/{script}.py"), run_name="__main__")
+                start(script)
             except SystemExit as end:
                 is_text = isinstance(end.code, str)
                 status, last = (1, end.code) if is_text else (end.code or 0, "")

@@ -13,6 +13,7 @@ DECODING = MODEL | {"run_folder"}
 EVALUATION = DECODING | {"model", "decoding"}
 ENSEMBLE = EVALUATION | {"evaluation", "demo"}
 MAY_IMPORT = {  # each room, and the rooms before it that it may use
+    "__main__": set(),
     "files": set(),
     "config": set(),
     "demo": {"files"},

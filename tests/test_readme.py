@@ -22,7 +22,8 @@ README = PAGES["README.md"]
 CODE = re.findall(r"```sh\n(.*?)```", README, re.S)
 SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.S))
 LINES = [line.partition("#")[0].strip() for block in CODE for line in block.splitlines()]
-COMMANDS = sorted({text for text in LINES + SPANS if text.startswith("python scripts/")})
+CALLS = [re.sub(r"^chaii (\w+)", r"python scripts/\1.py", text) for text in LINES + SPANS]
+COMMANDS = sorted({text for text in CALLS if text.startswith("python scripts/")})
 SETTINGS = sorted({text for text in SPANS if re.fullmatch(r"[\w.]+=[\w.]+", text)})
 HYDRA = {  # scripts that Hydra configures: the configuration's name, and its check
     "train": ("train", check_train),
