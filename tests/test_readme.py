@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import json
 import re
 import shlex
 import tomllib
@@ -22,8 +23,8 @@ README = PAGES["README.md"]
 CODE = re.findall(r"```sh\n(.*?)```", README, re.S)
 SPANS = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.S))
 LINES = [line.partition("#")[0].strip() for block in CODE for line in block.splitlines()]
-CALLS = [re.sub(r"^chaii (\w+)", r"python scripts/\1.py", text) for text in LINES + SPANS]
-COMMANDS = sorted({text for text in CALLS if text.startswith("python scripts/")})
+CALLS = [re.sub(r"^chaii (\w+)", r"python scripts/\1.py", line) for line in LINES]
+COMMANDS = sorted({text for text in CALLS + SPANS if text.startswith("python scripts/")})
 SETTINGS = sorted({text for text in SPANS if re.fullmatch(r"[\w.]+=[\w.]+", text)})
 HYDRA = {  # scripts that Hydra configures: the configuration's name, and its check
     "train": ("train", check_train),
@@ -104,6 +105,17 @@ def test_files_that_are_named_exist(page):
     named = {*links, *(span.removeprefix("python ") for span in spans)}
     assert named
     assert [name for name in sorted(named) if not list(ROOT.glob(name.rstrip("/")))] == []
+
+
+def test_the_cost_on_a_cluster_is_that_of_the_benchmark():
+    result = json.loads((ROOT / "benchmarks/results/precision.json").read_text(encoding="utf-8"))
+    [bf16] = [line for line in result["lines"] if line["what"] == "Jaccard by bf16"]
+    rows, seconds = re.match(r"\d+", bf16["note"])[0], re.search(r"in ([\d.]+) s", bf16["ours"])[1]
+    hours = 1e8 / int(rows) * float(seconds) * result["environment"]["threads"] / 3600
+    section = " ".join(README[README.index("## On a cluster") :].split())
+    assert f"{int(rows):,} questions" in section
+    assert f"{seconds} s on {result['environment']['threads']} threads" in section
+    assert f"{hours:.0f} core-hours, on 96 cores {hours / 96:.0f} hours" in section
 
 
 def test_every_script_is_listed():
