@@ -40,6 +40,12 @@ def is_as_in_one_process(answered, checkpoint):
     return same.to_numpy().all()
 
 
+def test_a_reader_loads_nothing_before_its_first_call(tmp_path):
+    reader = Reader(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no run in data/runs, no ensemble in conf"):
+        reader(question="Where?", context="Here.")
+
+
 def test_batches_of_ray_are_answered_by_a_pickled_reader(checkpoint):
     from ray import cloudpickle
     from ray.data.block import BlockAccessor

@@ -186,9 +186,6 @@ def test_an_unknown_source_is_told(tmp_path):
     error = "no run in data/runs, no ensemble in conf, no checkpoint"
     with pytest.raises(FileNotFoundError, match=error):
         Reader.from_pretrained(tmp_path)
-    later = Reader(tmp_path)
-    with pytest.raises(FileNotFoundError, match=error):
-        later(question=QUESTION, context=CONTEXT)
 
 
 @pytest.mark.parametrize("source", ["fold", "run", "name"])
