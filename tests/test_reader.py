@@ -15,6 +15,7 @@ from datasets import Dataset
 from transformers import AutoConfig, AutoModel, AutoModelForQuestionAnswering
 
 from chaii import Reader
+from chaii.ensemble.answerer import find_checkpoints
 from chaii.run_folder import Prediction
 
 CONTEXT = "The river rises in the hills, and runs 320 km to the sea. It's long!"
@@ -262,3 +263,15 @@ def test_the_example_of_the_readme_runs(demo_runs, capsys):
     assert len(code.splitlines()) <= 6
     exec(code.replace("data/runs", str(demo_runs)))
     assert capsys.readouterr().out.count("score") == 3
+
+
+def test_the_members_of_an_ensemble_have_its_weights(demo_runs, tmp_path):
+    conf = shutil.copytree(Path(__file__).parents[1] / "conf", tmp_path / "conf")
+    with (conf / "ensemble/demo.yaml").open("a", encoding="utf-8") as file:
+        file.write("weights: {demo_xlmr: 3.0}\n")
+    found = find_checkpoints("demo", runs=demo_runs, conf=conf)
+    assert {(one.group, one.weight) for one in found} == {
+        ("tiny_muril", 1.0),
+        ("tiny_xlmr", 3.0),
+        ("tiny_rembert", 1.0),
+    }

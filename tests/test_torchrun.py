@@ -179,3 +179,21 @@ def test_an_error_is_told_once_and_ends_all(override, line, tmp_path):
     assert len(errors) == 1
     assert line in errors[0]
     assert not run.is_finished
+
+
+@pytest.mark.slow
+def test_a_killed_training_of_divided_weights_resumes(tmp_path):
+    (tmp_path / "gate.py").write_text(GATE)
+    options = "trainer.fsdp=true", "trainer.num_evaluations=4", split(4)
+    script = tmp_path / "gate.py", ROOT / "scripts/train.py"
+    begun, whole = torchrun(2, tmp_path / "whole", *options, script=script)
+    begun.communicate(timeout=300)
+    begun, killed = torchrun(2, tmp_path / "killed", *options, script=script)
+    next(line for line in begun.stdout if ": jaccard" in line)
+    psutil.Process(begun.pid).children()[1].kill()
+    begun.communicate(timeout=60)
+    assert not killed.is_finished
+    begun, _ = torchrun(2, tmp_path / "killed", *options, script=script)
+    printed, _ = begun.communicate(timeout=300)
+    assert begun.returncode == 0, printed
+    np.testing.assert_allclose(read_losses(killed), read_losses(whole), atol=1e-5, rtol=0)

@@ -139,6 +139,22 @@ def test_verify_compares_every_byte_of_the_token_store(infer, monkeypatch, capsy
     assert capsys.readouterr().out.count("damaged; its texts are tokenised again") == 1
 
 
+def test_verify_compares_every_byte_of_the_held_out_tokens(run, ensemble_config, monkeypatch):
+    asked = []
+    open_store = members.open_store
+
+    def spy(*arguments, verify):
+        asked.append(verify)
+        return open_store(*arguments, verify=verify)
+
+    monkeypatch.setattr(members, "open_store", spy)
+    given = [f"paths.runs={run.root}", f"ensemble.members=[{run.name}]"]
+    for verify in ("false", "true"):
+        config = ensemble_config(run.root.parent, *given, f"verify={verify}")
+        load_oof_predictions(gather_members(config).members, config)
+    assert asked == [False, True]
+
+
 def test_settings_reach_the_model(infer, monkeypatch):
     seen = {}
     predict = members.predict_logits

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from chaii.config.errors import ConfigError
 from chaii.decoding.decode import decode_answers
 from chaii.ensemble import members
-from chaii.ensemble.members import Inference, gather_members, load_oof_predictions
+from chaii.ensemble.members import Ensemble, Inference, gather_members, load_oof_predictions
+from chaii.ensemble.pipeline import rank_voters
 from chaii.evaluation.metrics import jaccard
 from chaii.evaluation.oof_table import read_oof_table
 
@@ -430,3 +432,21 @@ def test_results_of_two_methods_do_not_mix(three_backbones, ensemble_demo):
     known = {path: path.read_bytes() for path in first.parent.glob("**/two*") if path.is_file()}
     ensemble_demo(three_backbones, "method=fusion", "ensemble.name=two")
     assert {path: path.read_bytes() for path in known} == known
+
+
+def test_voters_are_ranked_by_the_average_of_their_folds(ensemble_config, tmp_path):
+    ensemble = Ensemble({"a": [], "b": [], "c": []}, ["a", "b", "c"])
+    scores = {("member", "a"): 0.9, ("average", "a"): 0.2, ("average", "b"): 0.5}
+    lines = [(kind, name, {"jaccard": score}) for (kind, name), score in scores.items()]
+    config = ensemble_config(tmp_path)
+    assert rank_voters(ensemble, lines, config) == ["b", "a", "c"]
+    config.method.ranking = ["c"]
+    assert rank_voters(ensemble, lines, config) == ["c", "b", "a"]
+
+
+def test_the_ranking_is_part_of_the_method(three_backbones, ensemble_demo):
+    path = ensemble_demo(three_backbones, "method=vote")
+    method = OmegaConf.load(path.parent / "method" / f"{path.stem}.yaml")
+    table = pd.read_csv(path.with_name(f"{path.stem}_scores.csv"))
+    averages = table[table["kind"] == "average"].sort_values("jaccard", ascending=False)
+    assert list(method.ranking) == list(averages["name"])

@@ -217,3 +217,19 @@ def test_a_gain_that_one_of_many_comparisons_has_by_chance_is_not_taken():
     groups = {Merge.max: {"a": pointing_at(worse)}, Merge.mean: {"a": pointing_at(right)}}
     method = choose(groups.__getitem__, gold_at(right), voters=["a"])
     assert method.decode.merge is Merge.max
+
+
+def test_one_run_of_words_is_chosen_where_it_surely_gains():
+    rng = np.random.default_rng(0)
+    spans = [(0, 2), (0, 0), (2, 2)]  # of three voters: the vote holds w0 and w2
+    roles = np.array([rng.permutation(spans) for _ in range(300)])
+    groups = {}
+    for voter, name in enumerate("abc"):
+        first, last = roles[:, voter].T
+        logits = pointing_at(first)
+        groups[name] = replace(logits, end=pointing_at(last).start)
+    predictions = MemberPredictions(lambda _: groups, voters=list(groups))
+    right = predictions.answer(replace(PLAIN, contiguous=True))["prediction"]
+    assert not right.str.contains(" ").any()
+    gold = GoldAnswers(texts=[[text] for text in right], contexts=range(len(right)))
+    assert choose_method(predictions, gold, base=PLAIN, search=SEARCH).method.contiguous

@@ -49,7 +49,7 @@ def evaluate(examples, tokenizers, tmp_path, calls):
             recipe=SimpleNamespace(**recipe | {k: v for k, v in changes.items() if k in recipe}),
             trainer=SimpleNamespace(**trainer | {k: v for k, v in changes.items() if k in trainer}),
             paths=SimpleNamespace(tokens=str(tmp_path / "tokens")),
-            verify=False,
+            verify=changes.get("verify", False),
         )
         scores = Evaluator(config, examples, tokenizers["wordpiece"]).evaluate(None, run=run)
         return calls[-1], scores
@@ -96,3 +96,14 @@ def test_the_run_folder_gets_logits_and_answers(evaluate, examples, tmp_path):
 def test_without_a_run_folder_nothing_is_written(evaluate, tmp_path):
     evaluate()
     assert [path.name for path in tmp_path.iterdir()] == ["tokens"]
+
+
+def test_verify_compares_every_byte_of_the_token_store(evaluate, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("chaii.recipe.token_store._SMALL", 0)
+    evaluate()
+    file = next((tmp_path / "tokens").rglob("input_ids.bin"))
+    content = bytearray(file.read_bytes())
+    file.write_bytes(bytes([content[0] ^ 1, *content[1:]]))
+    for verify, notices in ((False, 0), (True, 1)):
+        evaluate(verify=verify)
+        assert capsys.readouterr().out.count("damaged") == notices

@@ -156,3 +156,11 @@ def test_real_weights_are_loaded_and_their_tokenizer_cuts_nothing(make_examples,
     assert store.question_lengths()[0] == 2
     model = load_model(backbone, tokenizer)
     assert sum(p.numel() for p in model.parameters()) > 22_000_000
+
+
+def test_the_revision_of_the_hub_is_asked_for(monkeypatch, tmp_path):
+    asked = {}
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda _, **given: asked.update(given))
+    backbone = BackboneConfig("x", pretrained="owner/x", revision="v2", learning_rate=1.0)
+    load_tokenizer(backbone, texts=[], folder=tmp_path)
+    assert asked == {"revision": "v2", "trust_remote_code": False}
