@@ -41,7 +41,12 @@ LEFT_OUT = {  # tests of other rooms, of text, and those that take long or run s
     "test_mutants", "test_new_corpus", "test_notebooks", "test_readme", "test_style",
     "test_true_sizes",
 }  # fmt: skip
-SHOWN_ONLY = {"print", "tqdm", "_notice", "warn", "disable_tqdm"}  # no result depends on them
+# No result depends on what is only shown, on how much is read at a time, or on checks of lengths.
+NO_RESULT = {
+    "print", "tqdm", "_notice", "warn", "disable_tqdm", "progress", "set_postfix", "strict",
+    "_BATCH_ROWS", "_BATCH_CHARACTERS", "_CHUNK_CHARACTERS", "_CHUNK_TOKENS", "_CPU_TOKENS",
+    "_ROWS", "_SHOWN",
+}  # fmt: skip
 
 COMPARE = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
@@ -100,7 +105,7 @@ def propose(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield "constant", ast.Constant(value - 1)
         case ast.Call(keywords=keywords):
             for dropped in keywords:
-                if dropped.arg not in {None, "strict", *SHOWN_ONLY}:  # `strict` only asserts
+                if dropped.arg not in {None, *NO_RESULT}:
                     kept = [keyword for keyword in keywords if keyword is not dropped]
                     yield "keyword", changed(keywords=kept)
         case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Raise() | ast.Continue():
@@ -109,6 +114,11 @@ def propose(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield "statement", ast.Pass()
         case ast.Break():
             yield "statement", ast.Pass()
+
+
+def name_of(node: ast.keyword | ast.Assign) -> str | None:
+    """The keyword of an argument, or the name that gets a value."""
+    return node.arg if isinstance(node, ast.keyword) else getattr(node.targets[0], "id", None)
 
 
 def walk(node: ast.AST, function: str, lines: frozenset[int]) -> Iterator[Any]:
@@ -124,13 +134,13 @@ def walk(node: ast.AST, function: str, lines: frozenset[int]) -> Iterator[Any]:
     if isinstance(node, ast.ClassDef):
         function = f"{function}.{node.name}".strip(".")
         children: list[Any] = node.body
-    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in SHOWN_ONLY:
+    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in NO_RESULT:
         return
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        if getattr(node.value.func, "id", getattr(node.value.func, "attr", "")) in SHOWN_ONLY:
+        if getattr(node.value.func, "id", getattr(node.value.func, "attr", "")) in NO_RESULT:
             return
         children = [node.value]
-    elif isinstance(node, ast.keyword) and node.arg in SHOWN_ONLY:
+    elif isinstance(node, ast.keyword | ast.Assign) and name_of(node) in NO_RESULT:
         return
     elif isinstance(node, ast.AnnAssign):
         children = [node.value] if node.value else []

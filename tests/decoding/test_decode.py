@@ -131,6 +131,13 @@ def test_no_answer_wins_where_it_outweighs_the_best_span_by_more_than_the_thresh
     assert decode_answers(logits).prediction.tolist() == ["ab", "ab"]
 
 
+def test_no_answer_is_compared_with_the_span_of_its_own_row():
+    places = [[[0, 1], [2, 3]]] * 3
+    logits = logits_of(["a b"] * 3, places, [[9, 1], [1, 2], [1, 6]], null=[9, 9, 9])
+    answers = decode_answers(logits, decoding=DecodeConfig(null_threshold=0))
+    assert answers.prediction.tolist() == ["a", "", "b"]
+
+
 def test_a_null_answer_needs_null_logits():
     with pytest.raises(ValueError, match="null_threshold: these logits were stored without"):
         decode_answers(

@@ -164,3 +164,9 @@ def test_the_revision_of_the_hub_is_asked_for(monkeypatch, tmp_path):
     backbone = BackboneConfig("x", pretrained="owner/x", revision="v2", learning_rate=1.0)
     load_tokenizer(backbone, texts=[], folder=tmp_path)
     assert asked == {"revision": "v2", "trust_remote_code": False}
+
+
+def test_only_the_families_that_have_token_types_get_them(tiny_backbone):
+    for kind in TokenizerKind:
+        inputs = train_tokenizer(tiny_backbone(kind).scratch, TEXTS).model_input_names
+        assert ("token_type_ids" in inputs) == (kind is not TokenizerKind.unigram)
