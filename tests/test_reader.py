@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from datasets import Dataset
-from transformers import AutoConfig, AutoModel, AutoModelForQuestionAnswering
+from transformers import AutoConfig, AutoModel, AutoModelForQuestionAnswering, AutoTokenizer
 
 from chaii import Reader
-from chaii.ensemble.answerer import find_checkpoints
+from chaii.ensemble.answerer import find_checkpoints, load_answerer
 from chaii.run_folder import Prediction
 
 CONTEXT = "The river rises in the hills, and runs 320 km to the sea. It's long!"
@@ -275,3 +275,15 @@ def test_the_members_of_an_ensemble_have_its_weights(demo_runs, tmp_path):
         ("tiny_xlmr", 3.0),
         ("tiny_rembert", 1.0),
     }
+
+
+@pytest.mark.parametrize(("positions", "window"), [(512, (384, 128)), (100, (100, 50))])
+def test_a_plain_checkpoint_is_read_in_windows_that_fit_it(save_checkpoint, positions, window):
+    folder = save_checkpoint()
+    tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=positions)
+    tokenizer.save_pretrained(folder)
+    options = {"method": None, "device": None, "precision": "fp32", "batch_size": None}
+    answerer = load_answerer(folder, **options, runs="gone", conf="gone")
+    [[loaded]] = answerer.groups.values()
+    assert (loaded.max_length, loaded.doc_stride) == window
+    assert loaded.checkpoint.max_answer_tokens == 30

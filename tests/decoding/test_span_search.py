@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from chaii.config.ensemble import SpanScore
-from chaii.decoding.span_search import best_n_spans, best_spans, score_tokens
+from chaii.decoding.span_search import best_n_spans, best_spans, log_total, score_tokens
 
 Logits = NDArray[np.float32]
 
@@ -124,3 +124,23 @@ def test_sigmoid_scores_rank_as_the_product_of_sigmoids() -> None:
     assert np.exp(start_score[0] + end_score[0]) == pytest.approx(expected)
     assert start_score[1] == pytest.approx(-240)
     assert end_score[1] == -np.inf
+
+
+def test_rows_without_tokens_have_no_span():
+    nothing = np.zeros(0)
+    totals = log_total(nothing, nothing, np.array([0, 0, 0]), max_tokens=3)
+    assert totals.tolist() == [-np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("max_tokens", [1, 3, 60])
+def test_the_total_is_that_of_all_spans(max_tokens):
+    rng = np.random.default_rng(max_tokens)
+    start, end, row_start = random_rows(rng, 20, "plain")
+    totals = log_total(start, end, row_start, max_tokens=max_tokens)
+    for total, (low, high) in zip(totals, pairwise(row_start), strict=True):
+        scores = [
+            float(start[first]) + float(end[last])
+            for first in range(low, high)
+            for last in range(first, min(first + max_tokens, high))
+        ]
+        assert total == pytest.approx(np.log(np.exp(scores).sum()) if scores else -np.inf)

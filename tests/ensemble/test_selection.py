@@ -233,3 +233,14 @@ def test_one_run_of_words_is_chosen_where_it_surely_gains():
     assert not right.str.contains(" ").any()
     gold = GoldAnswers(texts=[[text] for text in right], contexts=range(len(right)))
     assert choose_method(predictions, gold, base=PLAIN, search=SEARCH).method.contiguous
+
+
+def test_rows_of_one_context_succeed_and_fail_together():
+    predictions, gold = predict(400, [0.6, 0.6, 0.6])
+    tables = []
+    for contexts in (range(400), [row // 40 for row in range(400)]):
+        given = replace(gold, contexts=contexts)
+        search = replace(SEARCH, min_rows=1000)  # tabulates the default alone
+        tables.append(choose_method(predictions, given, base=PLAIN, search=search).trials.iloc[0])
+    assert tables[0]["jaccard"] == tables[1]["jaccard"]
+    assert (tables[0]["low"], tables[0]["high"]) != (tables[1]["low"], tables[1]["high"])

@@ -51,3 +51,10 @@ def test_a_reset_changes_the_training_from_the_border_on(train_demo, tmp_path):
     assert len(rates) == -(-len(plan) // 8)
     assert all(rates[border] == 0 for border in borders)
     assert max(rates[borders[-1] :]) > max(losses["false"][borders[-1] :])
+
+
+@pytest.mark.parametrize("warmup_ratio", [0.0, 0.5, 0.9])
+def test_a_stage_of_one_step_has_a_rate_too(warmup_ratio):
+    schedule = restart_schedule([1, 2], steps=3, warmup_ratio=warmup_ratio)
+    expected = 0.0 if warmup_ratio else 1.0
+    assert [schedule(step) for step in range(4)] == [expected] * 3 + [0.0]
