@@ -244,3 +244,10 @@ def test_rows_of_one_context_succeed_and_fail_together():
         tables.append(choose_method(predictions, given, base=PLAIN, search=search).trials.iloc[0])
     assert tables[0]["jaccard"] == tables[1]["jaccard"]
     assert (tables[0]["low"], tables[0]["high"]) != (tables[1]["low"], tables[1]["high"])
+
+
+def test_rules_are_tried_on_every_group_and_on_the_fusion():
+    predictions, gold = predict(200, [0.6, 0.6])
+    rules = choose_method(predictions, gold, base=PLAIN, search=SEARCH).rules
+    tried = {name: list(part["rule"]) for name, part in rules.groupby("group")}
+    assert tried == {"a": RULES, "b": RULES, "fusion": RULES}
