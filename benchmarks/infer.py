@@ -158,7 +158,7 @@ def run_ways(
     same = share_equal(ours, other.ask(batch_size=0)["answers"])
     ways = [
         partial(answer_ours, model, tokenizer, examples, precision)
-        for precision in (Precision.fp32, Precision.int8, Precision.bf16)
+        for precision in (Precision.fp32, Precision.bf16)
     ]
     ways += [partial(other.ask, batch_size=size) for size in (0, BATCH)]
     agreed = (
@@ -178,7 +178,7 @@ def measure(examples: Dataset, folder: Path, *, pairs: int) -> list[Line]:
         agreed, seconds = run_ways(model, tokenizer, examples, other, pairs=pairs)
     finally:
         other.close()
-    fp32, int8, bf16, single, batched = seconds
+    fp32, bf16, single, batched = seconds
     windows = cut_windows(examples, tokenizer)
     peak = measure_peak()
     work = count_flops(model.config, windows["length"]) / 1e9
@@ -190,15 +190,9 @@ def measure(examples: Dataset, folder: Path, *, pairs: int) -> list[Line]:
         f"all arithmetic at that peak would be "
         f"{np.median(single) * peak / work:.1f}x"
     )
-    gained = np.median(batched) / np.median(int8)
-    quantised = (
-        "linear layers alone: attention and all else stay float32; "
-        f"against the pipeline in batches {gained:.1f}x"
-    )
     return [
         compare("pipeline, one question per call", fp32, single, at_least=2, note=limit),
         compare(f"pipeline, batches of {BATCH}", fp32, batched, at_least=1.15, note=note),
-        compare("int8 against our own fp32", int8, fp32, at_least=1.4, note=quantised),
         compare("bf16 against our own fp32", bf16, fp32),
     ]
 

@@ -50,7 +50,7 @@ def main() -> None:
     limit = 20 if quick else None
     exact, slow = score(config, Precision.fp32, limit=limit)
     lines = []
-    for precision in (Precision.bf16, Precision.int8):
+    for precision in (Precision.bf16,):
         jaccard, seconds = score(config, precision, limit=limit)
         texts = f"{jaccard:.4f} in {seconds:.3g} s", f"fp32: {exact:.4f} in {slow:.3g} s"
         lines.append(Line(f"Jaccard by {precision.value}", *texts, jaccard - exact, unit="Jaccard"))

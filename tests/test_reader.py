@@ -15,6 +15,7 @@ from datasets import Dataset
 from transformers import AutoConfig, AutoModel, AutoModelForQuestionAnswering, AutoTokenizer
 
 from chaii import Reader
+from chaii.config.errors import ConfigError
 from chaii.ensemble.answerer import find_checkpoints, load_answerer
 from chaii.run_folder import Prediction
 
@@ -198,6 +199,61 @@ def test_a_run_gives_the_answers_that_it_was_scored_on(demo_runs, source):
     expected = pd.read_parquet(fold / "oof.parquet")["prediction"]
     answers = reader(rows.select_columns(["question", "context"]).to_list(), align_to_words=False)
     assert [answer["answer"] for answer in answers] == expected.to_list()
+
+
+def test_exports_give_the_answers_of_the_run(demo_runs, run_script):
+    fold = demo_runs / "demo_muril" / "fold0"
+    with pytest.raises(ConfigError, match=r"run: python scripts/export.py .*fold0$"):
+        Reader.from_pretrained(fold, precision="onnx")
+    status, printed, errors = run_script("export", fold)
+    assert (status, printed.count("logits are within")) == (0, 1), errors
+    rows = Prediction.load(fold / "logits").examples.select_columns(["question", "context"])
+    exact, exported, rounded = (
+        Reader.from_pretrained(fold, precision=name)(rows.to_list(), top_k=2)
+        for name in ("fp32", "onnx", "onnx_int8")
+    )
+    for found, expected in zip(exported, exact, strict=True):
+        assert [one["answer"] for one in found] == [one["answer"] for one in expected]
+        assert found[0]["score"] == pytest.approx(expected[0]["score"], abs=1e-3)
+    scores, others = ([one[0]["score"] for one in answers] for answers in (rounded, exact))
+    assert scores != others
+    assert np.corrcoef(scores, others)[0, 1] > 0.9
+
+
+def test_an_export_of_a_checkpoint_is_checked_on_rows_that_are_given(
+    save_checkpoint, run_script, tmp_path, monkeypatch
+):
+    folder, file = save_checkpoint(), tmp_path / "rows.jsonl"
+    file.write_text('{"question": "Where?", "context": "Here it is."}\n{"question": "Who?"}')
+    monkeypatch.setattr(
+        "chaii.model.onnx.export_model", lambda *_, windows, **__: (0, len(windows))
+    )
+    for arguments, error in (
+        ([], "has no held-out rows; name a file of others by --rows"),
+        (["--rows", file], f"{file}, row 2: context must be text"),
+    ):
+        status, _, errors = run_script("export", folder, *arguments)
+        assert status == 1
+        assert error in errors
+    file.write_text(file.read_text().partition("\n")[0])
+    status, printed, _ = run_script("export", folder, "--rows", file)
+    assert (status, printed.partition(" logits")[0]) == (0, f"{folder}/onnx: on 1 windows the")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"precision": "int8"}, "precision=int8: is gone; 8-bit integers are for exports"),
+        ({"precision": "onnx_int4"}, "must be one of auto, fp32, bf16, fp16, onnx, onnx_int8$"),
+        (
+            {"precision": "onnx", "device": "cuda"},
+            "device=cuda: precision=onnx computes on the CPU",
+        ),
+    ],
+)
+def test_a_precision_that_cannot_be_is_told(save_checkpoint, arguments, error):
+    with pytest.raises(ValueError, match=error):
+        Reader.from_pretrained(save_checkpoint(), **arguments)
 
 
 @pytest.mark.parametrize("method", [None, "vote", "fusion"])

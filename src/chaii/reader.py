@@ -66,14 +66,17 @@ class Reader:
             method: how several backbones become one answer: ``vote``, ``fusion`` or a method file
                 that `scripts/ensemble.py` wrote. None: vote. With one backbone only `decode` acts.
             device: where to compute; None: the GPU if there is one.
-            precision: fp32, bf16, fp16 or auto: the fastest that the device computes natively.
+            precision: fp32, bf16, fp16 or auto: the fastest that the device computes natively. Or
+                ``onnx`` or ``onnx_int8``: the exports that `scripts/export.py` wrote of the source,
+                computed by ONNX Runtime on the CPU, with as many threads as torch is set to.
             batch_size: windows computed together; None: 32, on a GPU 128.
             runs, conf: folders of the runs, and of the configuration that names ensembles.
 
         Raises:
             FileNotFoundError: a run has no finished fold, or `source` is nothing of these.
             ValueError: `method` is neither a name nor a method file or names an unknown backbone, a
-                tokenizer is no fast one, or a checkpoint was never trained to answer.
+                tokenizer is no fast one, a checkpoint was never trained to answer, it has not been
+                exported, or ONNX Runtime is not installed.
         """
         reader = cls(
             source,

@@ -123,6 +123,11 @@ class RunFolder:
         return self.path / "model"
 
     @property
+    def onnx(self) -> Path:
+        """The exports of the model for ONNX Runtime."""
+        return self.path / "onnx"
+
+    @property
     def logits(self) -> Path:
         """The `Prediction` for the held-out rows."""
         return self.path / "logits"

@@ -32,7 +32,6 @@ TRAIN = {
     "backbone.warmup_ratio=10": "warmup_ratio=10.0: must be a share",
     "backbone.effective_batch_size=20": "must be a multiple of trainer.per_device_train",
     "trainer.per_device_train_batch_size=0": "per_device_train_batch_size=0: must be at least 1",
-    "trainer.precision=int8": "trainer.precision=int8: predicts only",
     "recipe.stages[1].sources=[]": r"stages\[1\].sources: must hold at least one source",
     "recipe.stages[0].sources[0].max_length=0": "max_length=0: must be at least 1",
     "recipe.stages[0].sources[0].doc_stride=-1": "doc_stride=-1: must be finite and not negative",

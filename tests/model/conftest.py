@@ -64,7 +64,7 @@ def toy_plan(toy_store):
     return plans
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_model(tokenizers):
     """A freshly initialised model: the same each time."""
 

@@ -75,24 +75,3 @@ def test_a_window_longer_than_a_batch_is_a_batch_alone(
     monkeypatch.setattr("chaii.model.predict._CPU_TOKENS", 2)
     found = predict_logits(make_model(kind), plan, store, batch_size=50)
     np.testing.assert_array_equal(found.start, expected.start)
-
-
-def test_eight_bits_stay_near_and_leave_the_model_alone(make_model, toy_plan, toy_store):
-    kind = TokenizerKind.unigram
-    model = make_model(kind).eval()
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    exact, coarse = (
-        predict_logits(model, toy_plan[kind], toy_store[kind], batch_size=5, precision=precision)[0]
-        for precision in (Precision.fp32, Precision.int8)
-    )
-    difference = abs(coarse.astype(float) - exact)
-    assert 0 < difference.max() < 0.1 * exact.astype(float).std() + 0.05
-    for name, tensor in model.state_dict().items():
-        torch.testing.assert_close(tensor, before[name], atol=0, rtol=0)
-
-
-def test_eight_bits_need_a_cpu(make_model, toy_plan, toy_store):
-    kind = TokenizerKind.unigram
-    model, precision = make_model(kind).to("meta"), Precision.int8
-    with pytest.raises(ValueError, match=r"precision=int8.*on meta"):
-        predict_logits(model, toy_plan[kind], toy_store[kind], batch_size=5, precision=precision)

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from chaii.config.ensemble import EnsembleConfig, MethodConfig, MethodKind
 from chaii.config.errors import ConfigError, describe_error, list_first
-from chaii.config.schema import Precision, TrainConfig
+from chaii.config.schema import TrainConfig
 from chaii.config.settings import flatten_settings
 from chaii.config.study import AblateConfig
 
@@ -189,8 +189,6 @@ def _check_training(train: TrainConfig) -> Iterator[str]:
     backbone, trainer = train.backbone, train.trainer
     if (backbone.pretrained is None) == (backbone.scratch is None):
         yield f"backbone {backbone.name}: set exactly one of pretrained and scratch"
-    if trainer.precision is Precision.int8:
-        yield "trainer.precision=int8: predicts only; train in fp32 or bf16"
     processes = int(os.environ.get("WORLD_SIZE", 1))  # set by torchrun
     if backbone.effective_batch_size % max(1, trainer.per_device_train_batch_size * processes):
         yield (

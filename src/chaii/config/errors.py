@@ -1,6 +1,7 @@
 """Errors as one line: what is wrong with a setting or a file, and the rule it breaks."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from safetensors import SafetensorError
 from yaml import MarkedYAMLError
 
-from chaii.config.settings import find_renamed
+from chaii.config.settings import find_renamed, find_way_out
 
 EXPECTED = (
     ValueError,
@@ -107,6 +108,9 @@ def _describe_missing(error: MissingConfigException) -> str:
 def _describe_setting(error: OmegaConfBaseException) -> str:
     """Name a setting and its fault; of one that does not exist, its new name or a like one."""
     fault = str(error).partition("\n")[0]
+    invalid = re.match(r"Invalid value '(.*?)'", fault)
+    if invalid and (way := find_way_out(error.full_key or "", invalid[1])):
+        return f"{error.full_key}={invalid[1]}: is gone; {way}"
     if not isinstance(error, ConfigAttributeError | ConfigKeyError):
         return f"{error.full_key}: {fault}" if error.full_key else fault
     key, siblings = str(error.full_key), []

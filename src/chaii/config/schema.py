@@ -32,7 +32,6 @@ class Precision(Enum):
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
-    int8 = "int8"  # 8-bit integers in the linear layers; only to predict on a CPU
 
 
 class TokenizerKind(Enum):

@@ -32,6 +32,14 @@ RENAMED = {  # a pattern of the old key, and what takes its place; applied in th
     r"method.voice": "method.group",
 }
 
+_WAY_OUT = {  # by setting and value, what takes the place of a value that is gone
+    (
+        "precision",
+        "int8",
+    ): "8-bit integers are for exports: write one by scripts/export.py, read it "
+    "by Reader.from_pretrained(..., precision='onnx_int8')",
+}
+
 
 def flatten_settings(config: Any, *, inside: str = "") -> dict[str, Any]:
     """Every setting of a plain configuration under its full key.
@@ -93,6 +101,14 @@ def find_renamed(key: str) -> str | None:
         if old.rpartition(".")[2] == key != old:
             renamed = new.rpartition(".")[2]
     return renamed if renamed != old_key else None
+
+
+def find_way_out(key: str, value: str) -> str | None:
+    """Tell what takes the place of a value that a setting had once; None for any other value.
+
+    >>> find_way_out("trainer.precision", "fp8")
+    """
+    return _WAY_OUT.get((key.rpartition(".")[2], value))
 
 
 def list_renamed(config: Any) -> list[str]:

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,15 @@ def answer_file(
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=4).hexdigest()
     part = target.with_name(f"{target.name}.{digest}.part")
     done = _drop_half_a_line(part)
-    rows = islice(enumerate(_read_rows(source), start=1), done, None)
+    rows = islice(enumerate(read_rows(source), start=1), done, None)
     with tqdm(initial=done, unit="row", delay=1) as progress:
         while chunk := list(islice(rows, _ROWS)):
             for number, row in chunk:
-                _check_row(row, f"{source}, row {number}", question=question, context=context)
+                where = f"{source}, row {number}"
+                check_texts(row, where, names=(question, context))
+                if clash := [name for name in _ADDED if name in row]:
+                    rule = "which the answers need; rename it"
+                    raise ConfigError(f"{where}: has a column {clash[0]}, {rule}")
             pairs = [{"question": row[question], "context": row[context]} for _, row in chunk]
             answers = reader(pairs, **options)
             with writing(part), part.open("a", encoding="utf-8") as lines:
@@ -76,15 +80,18 @@ def answer_file(
     return done
 
 
-def _check_row(row: Row, where: str, *, question: str, context: str) -> None:
-    for name in (question, context):
+def check_texts(row: Row, where: str, *, names: Sequence[str]) -> None:
+    """Make sure that the columns of these names are text.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for name in names:
         if not isinstance(row.get(name), str):
             raise ConfigError(f"{where}: {name} must be text; the columns are {', '.join(row)}")
-    if clash := [name for name in _ADDED if name in row]:
-        raise ConfigError(f"{where}: has a column {clash[0]}, which the answers need; rename it")
 
 
-def _read_rows(source: Path) -> Iterator[Row]:
+def read_rows(source: Path) -> Iterator[Row]:
     """Read the rows of a file, a few in memory at a time; the fields of a csv file are text."""
     if source.suffix == ".jsonl":
         for number, line in iterate_bytes(source):

@@ -7,12 +7,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedModel
+from datasets import Dataset
+from transformers import (
+    AutoConfig,
+    AutoModelForQuestionAnswering,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 
 from chaii.config.checks import check_ensemble, read_method
 from chaii.config.compose import compose_config
 from chaii.config.ensemble import DecodeConfig, MethodConfig, MethodKind, ReaderOptions, SpanScore
+from chaii.config.errors import ConfigError
 from chaii.config.schema import Precision
+from chaii.config.settings import find_way_out
 from chaii.decoding.context_logits import ContextLogits, read_context_logits
 from chaii.decoding.decode import decode_n_best, limit_tokens
 from chaii.decoding.graphemes import widen_to_words
@@ -21,6 +29,7 @@ from chaii.ensemble.average import average_logits
 from chaii.ensemble.members import check_method, gather_members
 from chaii.ensemble.methods import MemberPredictions
 from chaii.model.backbone import load_local
+from chaii.model.onnx import EXPORTS, OnnxModel
 from chaii.model.precision import choose_precision
 from chaii.model.predict import predict_logits
 from chaii.recipe.pair_template import fingerprint_tokenizer
@@ -38,17 +47,52 @@ class Checkpoint:
     """Weights and tokenizer, and the windows that they were trained for."""
 
     path: str  # a folder, or a name on the Hub
+    run: RunFolder | None = None  # the fold that it is of
     group: str | None = None  # whose logits are averaged; None: that of an equal tokenizer
     weight: float = 1.0
     max_length: int | None = None
     doc_stride: int | None = None
     max_answer_tokens: int = 30
 
+    @property
+    def exports(self) -> Path:
+        """The folder of its ONNX exports: beside a run's model, inside any other checkpoint."""
+        return self.run.onnx if self.run else Path(self.path, "onnx")
+
     def load(self, auto: Any, **options: Any) -> Any:
         """Load the weights or the tokenizer by the library's class `auto`."""
-        if self.group is not None:  # a run's
+        if self.run:
             return load_local(auto, Path(self.path), **options)
         return auto.from_pretrained(self.path, trust_remote_code=False, **options)
+
+    def load_model(self) -> PreTrainedModel:
+        """Load the weights.
+
+        Raises:
+            ValueError: some are missing, as those of a head that was never trained.
+        """
+        model, found = self.load(AutoModelForQuestionAnswering, output_loading_info=True)
+        if missing := sorted(found["missing_keys"]):
+            rule = f"no extractive checkpoint: it lacks {', '.join(missing[:3])}"
+            raise ValueError(f"{self.path}: {rule}")
+        assert isinstance(model, PreTrainedModel)
+        return model
+
+    def read_held_out(self) -> Dataset:
+        """Read the rows that a run's fold was scored on.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        if not self.run or not self.run.logits.is_dir():
+            raise ConfigError(f"{self.path}: has no held-out rows; name a file of others by --rows")
+        return Prediction.load(self.run.logits).examples
+
+    def choose_windows(self, tokenizer: Any) -> dict[str, int]:
+        """Choose `max_length` and `doc_stride`: as it was trained, or as is usual."""
+        length = self.max_length or min(tokenizer.model_max_length, 384)
+        stride = min(length // 2, 128) if self.doc_stride is None else self.doc_stride
+        return {"max_length": length, "doc_stride": stride}
 
 
 @dataclass(frozen=True)
@@ -93,6 +137,7 @@ def _of_run(run: RunFolder) -> Checkpoint:
     config = run.read_config()
     return Checkpoint(
         str(run.model),
+        run,
         group=config.backbone.name,
         max_length=config.recipe.predict_max_length,
         doc_stride=config.recipe.predict_doc_stride,
@@ -111,7 +156,8 @@ def load_answerer(
     conf: str | Path = "conf",
 ) -> "Answerer":
     """Load all checkpoints of `source`; see `chaii.Reader.from_pretrained`."""
-    on = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    on = device or ("cuda" if torch.cuda.is_available() and precision not in EXPORTS else "cpu")
+    computed = _choose_precision(precision, on)
     tokenizers: dict[str, Any] = {}
     groups: dict[str, list[_Loaded]] = {}
     group_of: dict[str, str] = {}  # by the fingerprint of its tokenizer
@@ -128,21 +174,35 @@ def load_answerer(
         tokenizers.setdefault(name, tokenizer)
         if fingerprint != fingerprint_tokenizer(tokenizers[name]):
             raise ValueError(f"{checkpoint.path}: others of {name} have another tokenizer")
-        model, found = checkpoint.load(AutoModelForQuestionAnswering, output_loading_info=True)
-        if missing := sorted(found["missing_keys"]):
-            rule = f"no extractive checkpoint: it lacks {', '.join(missing[:3])}"
-            raise ValueError(f"{checkpoint.path}: {rule}")
-        max_length = checkpoint.max_length or min(tokenizer.model_max_length, 384)
-        stride = checkpoint.doc_stride
-        stride = min(max_length // 2, 128) if stride is None else stride
-        groups.setdefault(name, []).append(_Loaded(checkpoint, model.to(on), max_length, stride))
+        model: Any
+        if precision in EXPORTS:
+            file = checkpoint.exports / EXPORTS[precision]
+            model = OnnxModel(file, checkpoint.load(AutoConfig))
+        else:
+            model = checkpoint.load_model().to(on)
+        loaded = _Loaded(checkpoint, model, **checkpoint.choose_windows(tokenizer))
+        groups.setdefault(name, []).append(loaded)
     return Answerer(
         tokenizers,
         groups,
         method=_choose_method(method, list(groups)),
-        precision=choose_precision(Precision(precision)),
+        precision=computed,
         batch_size=batch_size or (32 if on == "cpu" else 128),
     )
+
+
+def _choose_precision(precision: str, device: str) -> Precision:
+    """Check the name of a precision, and give that in which torch computes."""
+    if way := find_way_out("precision", precision):
+        raise ValueError(f"precision={precision}: is gone; {way}")
+    known = [one.value for one in Precision]
+    if precision in known:
+        return choose_precision(Precision(precision))
+    if precision not in EXPORTS:
+        raise ValueError(f"precision={precision}: must be one of {', '.join([*known, *EXPORTS])}")
+    if device != "cpu":
+        raise ValueError(f"device={device}: precision={precision} computes on the CPU alone")
+    return Precision.fp32
 
 
 def _choose_method(method: str | Path | None, groups: Sequence[str]) -> MethodConfig:

@@ -1,6 +1,5 @@
 """Inference: start and end logits of every context token of every window."""
 
-import warnings
 from collections.abc import Iterator
 from itertools import chain, pairwise
 from typing import Any, NamedTuple
@@ -9,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
@@ -48,9 +46,6 @@ def predict_logits(
 
     `batch_size` is an upper bound: on a CPU, batches of long windows are smaller. `progress` shows
     a bar.
-
-    Raises:
-        ValueError: `precision` is int8 and the model is on a GPU.
     """
     width = (windows["context_to"] - windows["context_from"]).to_numpy(np.int64)
     first = np.cumsum(width) - width
@@ -59,8 +54,8 @@ def predict_logits(
     start, end = (np.empty(int(width.sum()), np.float16) for _ in range(2))
     null = np.empty((len(windows), 2), np.float16)
     model.eval()
-    for rows, *logits in _run_batches(
-        quantise_linear(model) if precision is Precision.int8 else model,
+    for rows, *logits in run_batches(
+        model,
         windows,
         store,
         batch_size=batch_size,
@@ -75,23 +70,7 @@ def predict_logits(
     return WindowLogits(start, end, null)
 
 
-def quantise_linear(model: Any) -> Any:
-    """Copy a model with linear layers that multiply 8-bit integers, to predict on a CPU.
-
-    Weights are rounded once, each output channel on its own scale; inputs are rounded when they
-    come, each batch on one scale. Everything else stays float32.
-
-    Raises:
-        ValueError: the model is not on a CPU.
-    """
-    if model.device.type != "cpu":
-        raise ValueError(f"precision=int8: predicts on a CPU only, the model is on {model.device}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # announced for removal; the pinned torch has it
-        return quantize_dynamic(model, {torch.nn.Linear: per_channel_dynamic_qconfig})  # type: ignore[no-untyped-call]
-
-
-def _run_batches(
+def run_batches(
     model: Any,
     windows: pd.DataFrame,
     store: TokenStore,
