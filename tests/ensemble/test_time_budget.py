@@ -7,7 +7,7 @@ from chaii.ensemble.time_budget import Budget
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that stands still until it is set: `clock.append(seconds)`."""
+    """A clock that stops until it is set: `clock.append(seconds)`."""
     seconds = [100.0]
     monkeypatch.setattr("chaii.ensemble.time_budget.time.monotonic", lambda: seconds[-1])
     return seconds
