@@ -292,8 +292,10 @@ def test_a_method_that_does_not_fit_is_refused(demo_runs, tmp_path):
 
 def test_a_window_longer_than_the_model_reads_is_refused(demo_runs):
     reader = Reader.from_pretrained("demo_muril", runs=demo_runs)
-    with pytest.raises(ValueError, match=r"max_seq_len=5000: must be at most \d+"):
+    with pytest.raises(ValueError, match=r"max_seq_len=5000: must be at most \d+") as refused:
         reader(question=QUESTION, context=CONTEXT, max_seq_len=5000)
+    most = int(re.findall(r"at most (\d+)", str(refused.value))[0])
+    assert reader(question=QUESTION, context=CONTEXT, max_seq_len=most)["answer"]
 
 
 def test_an_unfinished_fold_is_refused(demo_runs, tmp_path):

@@ -98,6 +98,9 @@ def test_hours_grow_with_tokens_and_parameters():
     two = estimate_hours(2 * 10**9, encoder_millions=300)
     assert {gpu: pytest.approx(6 * hours) for gpu, hours in one.items()} == two
     assert list(one.values()) == sorted(one.values(), reverse=True)  # the slowest GPU first
+    flops = {"T4 (fp16)": 65e12, "A100 (bf16)": 312e12, "H100 or H200 (bf16)": 989e12}
+    for gpu, peak in flops.items():  # 6 operations per parameter and token, at 40 % of the peak
+        assert one[gpu] == pytest.approx(6 * 100e6 * 10**9 / (0.4 * peak) / 3600)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
@@ -105,7 +108,11 @@ def test_sources_tell_windows_before_sampling_and_the_share_kept(
     share, tokenizers, make_examples, tmp_path
 ):
     context = "गंगा नदी की लंबाई है। " * 200
-    rows = [(f"कितनी {i}?", context + str(i), "लंबाई", context.index("लंबाई")) for i in range(30)]
+    answers = ["लंबाई", "गंगा"]  # the second is at the first token of windows
+    rows = [
+        (f"कितनी {i}?", context + str(i), answers[i % 2], context.index(answers[i % 2]))
+        for i in range(30)
+    ]
     store = open_store(make_examples(rows), tokenizers["wordpiece"], tmp_path)
     source = SourceConfig("toy", 64, 16, negatives=share)
     recipe = RecipeConfig(stages=[StageConfig([source])])

@@ -90,8 +90,10 @@ def choose_method(
 def describe_method(method: MethodConfig) -> str:
     """Describe a method in a few words.
 
-    >>> describe_method(MethodConfig(kind=MethodKind.vote, weights={"muril": 2.0}))
-    'vote, sum, 2 x muril'
+    >>> method = MethodConfig(weights={"muril": 2.0})
+    >>> method.decode.max_words = 5
+    >>> describe_method(method)
+    'vote, sum, at most 5 words, 2 x muril'
     """
     name = str(method.group) if method.kind is MethodKind.single else method.kind.value
     decode = method.decode
