@@ -73,7 +73,7 @@ def configure(folder: Path, *overrides: str) -> EnsembleConfig:
 def estimate(config: EnsembleConfig) -> float:
     """Estimate the seconds of all members from a sample of each run."""
     test, _ = read_corpus("test", config.ensemble.test)
-    jobs = [Inference(member, test, config) for member in gather_members(config).members]
+    jobs = [Inference(member, test, config, shared={}) for member in gather_members(config).members]
     return sum(estimate_jobs(jobs).values())
 
 

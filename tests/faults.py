@@ -284,8 +284,8 @@ FAULTS = [
     (
         "verify is ignored in ensembles",
         MEMBERS,
-        "tokens, verify=config.verify)\n        self",
-        "tokens)\n        self",
+        "tokens, verify=config.verify)\n            shared",
+        "tokens)\n            shared",
         "tests/ensemble/test_members.py -k verify",
     ),
     # folds
@@ -364,15 +364,15 @@ FAULTS = [
     (
         "ensemble: the length is ignored",
         MEMBERS,
-        "=recipe.predict_max_length",
-        "=96",
+        "max_length=length",
+        "max_length=96",
         "tests/ensemble/test_members.py -k windows",
     ),
     (
         "ensemble: the stride is ignored",
         MEMBERS,
-        "=recipe.predict_doc_stride",
-        "=32",
+        "doc_stride=stride",
+        "doc_stride=32",
         "tests/ensemble/test_members.py -k windows",
     ),
     (

@@ -225,7 +225,7 @@ def read(run, demo_run, train_demo, ensemble_config, tmp_path):
     def answer():
         config = ensemble_config(output, *paths, f"ensemble.members=[{run.name}]")
         test = read_corpus("test", config.ensemble.test)[0].select(range(2))
-        return Inference(gather_members(config).members[0], test, config).predict()
+        return Inference(gather_members(config).members[0], test, config, shared={}).predict()
 
     def score():
         config = ensemble_config(output, *paths, f"ensemble.members=[{run.name}]")

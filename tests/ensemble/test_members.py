@@ -42,7 +42,7 @@ def infer(run, demo_run, ensemble_config, tmp_path):
             demo_run.root.parent, *paths, f"ensemble.members=[{run.name}]", *overrides
         )
         test = read_corpus("test", config.ensemble.test)[0].select(range(rows))
-        return Inference(gather_members(config).members[0], test, config)
+        return Inference(gather_members(config).members[0], test, config, shared={})
 
     return make
 
@@ -233,3 +233,16 @@ def test_a_mapped_table_gives_its_memory_back_and_keeps_its_rows(make_examples, 
     assert before - mapped_memory() > 20_000_000  # of 26 MB
     assert stored["context"][:] == in_memory["context"][:]
     assert in_memory["context"][0] == rows[0][1]
+
+
+def test_members_with_one_tokenizer_share_tokens_and_windows(infer):
+    one = infer()
+    other = replace(one.member, config=OmegaConf.create(OmegaConf.to_container(one.member.config)))
+    other.config.recipe.predict_max_length -= 10
+    shared = {}
+    one, same, third = (
+        Inference(each, one.test, one.config, shared=shared)
+        for each in (one.member, one.member, other)
+    )
+    assert one.windows is same.windows
+    assert one.windows["length"].max() > third.windows["length"].max()

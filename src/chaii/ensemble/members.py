@@ -33,9 +33,12 @@ from chaii.model.precision import choose_precision
 from chaii.model.predict import WindowLogits, predict_logits
 from chaii.recipe.pair_template import fingerprint_tokenizer
 from chaii.recipe.span_labels import IntArray
-from chaii.recipe.token_store import open_store
+from chaii.recipe.token_store import TokenStore, open_store
 from chaii.recipe.windows import slide
 from chaii.run_folder import Prediction, RunFolder, find_runs
+
+# The tokens and windows of the test rows by the digest of a tokenizer, length and stride.
+Shared = dict[tuple[str, int, int], tuple[TokenStore, pd.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -66,25 +69,28 @@ class Inference:
     """One member applied to the test rows: its logits, and how long they take.
 
     Logits are cached in a folder that is named by what they depend on: the files of the model, the
-    precision, the tokens and the windows.
+    precision, the tokens and the windows. Members with one tokenizer and windows of one length
+    have their tokens and windows from the dictionary `shared`.
     """
 
-    def __init__(self, member: Member, test: Dataset, config: EnsembleConfig) -> None:
+    def __init__(
+        self, member: Member, test: Dataset, config: EnsembleConfig, *, shared: Shared
+    ) -> None:
         recipe = member.config.recipe
+        length, stride = recipe.predict_max_length, recipe.predict_doc_stride
         self.member = member
         self.config = config
         self.batch_size = config.predict_batch_size
         precision = config.precision or Precision[member.config.trainer.precision]
         self.precision = choose_precision(precision)
         self.test = test
-        tokens = Path(config.paths.tokens)
-        self.store = open_store(test, member.tokenizer, tokens, verify=config.verify)
-        self.windows = slide(
-            self.store,
-            max_length=recipe.predict_max_length,
-            doc_stride=recipe.predict_doc_stride,
-        )
-        release_table(test)
+        key = fingerprint_tokenizer(member.tokenizer), length, stride
+        if key not in shared:
+            tokens = Path(config.paths.tokens)
+            store = open_store(test, member.tokenizer, tokens, verify=config.verify)
+            shared[key] = store, slide(store, max_length=length, doc_stride=stride)
+            release_table(test)
+        self.store, self.windows = shared[key]
         self._folder = Path(config.paths.predictions) / member.name
 
     @cached_property

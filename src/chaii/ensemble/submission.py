@@ -14,7 +14,7 @@ from datasets import Dataset
 
 from chaii.config.ensemble import EnsembleConfig, Merge, MethodConfig, MethodKind
 from chaii.decoding.decode import decode_n_best
-from chaii.ensemble.members import Ensemble, Inference, load_test_logits
+from chaii.ensemble.members import Ensemble, Inference, Shared, load_test_logits
 from chaii.ensemble.methods import MemberPredictions
 from chaii.ensemble.time_budget import Budget, interleave
 from chaii.ensemble.vote import held_words
@@ -67,7 +67,8 @@ def answer_test(
     if budget.minutes is not None:
         no_answers = pd.DataFrame({"id": test["id"][:], "prediction": ""})
         write_submission(path, no_answers, expected_ids=test["id"][:])
-    jobs = {name: Inference(member, test, config) for name, member in order.items()}
+    shared: Shared = {}
+    jobs = {name: Inference(one, test, config, shared=shared) for name, one in order.items()}
     seconds = dict.fromkeys(jobs, 0.0)
     if budget.minutes is not None:
         seconds = estimate_jobs(list(jobs.values()))
