@@ -196,6 +196,8 @@ CASES = {  # a command, and what its line says
     "download --gone": "unrecognized arguments: --gone",
     "report": "one of the arguments run --ensemble is required",
     "relabel": "the following arguments are required: --run, --output",
+    "publish": "the following arguments are required: run",
+    "publish gone": "data/runs/gone: no finished fold of run 'gone'",
     "inspect_labels": "the following arguments are required: corpus",
     "check_leaks --test": "argument --test: expected at least one argument",
     "answer who? --context {w}/good.csv": "the following arguments are required: --model",
@@ -380,6 +382,7 @@ def drop_group(file):
 BOARD, REPORT = "leaderboard --publish demo_muril --runs {runs}", "report demo_muril --runs {runs}"
 RELABEL = "relabel --run {runs}/demo_muril --corpus demo_chaii --output {out}/x --tokens {out}/t"
 ENSEMBLE = "ensemble ensemble.members=[demo_muril] paths.runs={runs} " + IN
+PUBLISH = "publish demo_muril --runs {runs}"
 ANSWERS = "answer --model demo_muril --runs {runs} --output {out}/answers.csv --input {w}/good.csv"
 TRAIN = "train max_examples=40 paths.runs={runs} " + IN
 DAMAGES = [  # a file of a finished fold, what happens to it, who reads it, what is said
@@ -419,6 +422,10 @@ DAMAGES = [  # a file of a finished fold, what happens to it, who reads it, what
     ("logits/end_logits.npy", shorten, RELABEL, "fold0/logits: cannot be read: .* tokens"),
     ("logits/null_logits.npy", shorten, RELABEL, "fold0/logits: cannot be read: "),
     ("logits/start_logits.npy", tear, ENSEMBLE, "fold0/logits: cannot be read: "),
+    ("metrics.json", tear, PUBLISH, "fold0/metrics.json: cannot be read: "),
+    ("metrics.json", drop_key("exact"), PUBLISH, "fold0/metrics.json: cannot be read: lacks exact"),
+    ("config.yaml", drop_group, PUBLISH, "fold0/config.yaml: .*lacks recipe.predict_max_length, "),
+    ("environment.json", remove, PUBLISH, "environment.json: cannot be read: No such file"),
     ("metrics.json", remove, ANSWERS, "demo_muril: no finished fold of run 'demo_muril'"),
     ("config.yaml", replace(b"name: x"), ANSWERS, "fold0/config.yaml: lacks backbone.name, recipe"),
     ("model", remove, ANSWERS, "fold0/model: no run in .*, no ensemble in .*, no checkpoint"),
@@ -454,6 +461,7 @@ WRITERS = [
     BOARD + " --results {out}/results.csv",
     REPORT,
     RELABEL,
+    PUBLISH,
     ENSEMBLE,
     ANSWERS,
     "train " + IN,

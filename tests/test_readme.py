@@ -157,6 +157,16 @@ def test_backbones_of_the_table_are_those_of_conf():
     assert set(read_backbones()) == {path.stem for path in (ROOT / "conf/backbone").glob("*.yaml")}
 
 
+def test_licences_of_the_table_are_those_of_conf():
+    table = README[README.index("## Backbones") : README.index("## Ask a run")]
+    for line in [line for line in table.splitlines() if line.startswith("| `")][1:]:
+        names, _, licence = (cell.strip() for cell in line.split("|")[1:4])
+        known = licence.lower().replace(" ", "-") if "none" not in licence else ""
+        for name in re.findall(r"`(\w+)`", names):
+            file = ROOT / f"conf/backbone/{name}.yaml"
+            assert yaml.safe_load(file.read_text(encoding="utf-8")).get("licence", "") == known
+
+
 def find_backbone(name="train", folder=ROOT / "conf"):
     """The backbone of an experiment: its own, that of its parent, or the one of conf/train.yaml."""
     content = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))

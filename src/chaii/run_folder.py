@@ -128,6 +128,11 @@ class RunFolder:
         return self.path / "onnx"
 
     @property
+    def card(self) -> Path:
+        """The model card beside the weights, once they are published."""
+        return self.model / "README.md"
+
+    @property
     def logits(self) -> Path:
         """The `Prediction` for the held-out rows."""
         return self.path / "logits"

@@ -131,6 +131,7 @@ class BackboneConfig:
     name: str = MISSING  # runs of one name share a tokenizer, and their logits are averaged
     pretrained: str | None = None  # name on the Hub, or a folder
     revision: str | None = None  # commit, tag or branch on the Hub
+    licence: str = ""  # of the weights, as the Hub names it; empty: none is stated
     scratch: ScratchConfig | None = None
     config: dict[str, Any] = field(default_factory=dict)  # fields of the model's configuration
     learning_rate: float = MISSING  # peak

@@ -13,7 +13,7 @@ from chaii.evaluation.slices import ANSWER_KINDS, describe_scores, tabulate_slic
 
 _KEY = ["corpus", "id"]
 _MEMBER = ["name", "prediction", "start_char", "end_char"]
-_LANGUAGE_CODES = {"bengali": "bn", "english": "en", "hindi": "hi", "tamil": "ta", "telugu": "te"}
+LANGUAGE_CODES = {"bengali": "bn", "english": "en", "hindi": "hi", "tamil": "ta", "telugu": "te"}
 # Characters that HTML cannot hold are replaced.
 _UNPRINTABLE = [*range(9), 11, *range(14, 32), *range(0x7F, 0xA0), 0xFFFE, 0xFFFF]
 _REPLACED = dict.fromkeys(_UNPRINTABLE, 0xFFFD) | {0x0C: " ", 0x0D: " "}
@@ -131,7 +131,7 @@ def _make_card(
     lines += [(mark, answer["prediction"], answer["jaccard"]) for mark, answer in answers.items()]
     return {
         **row,
-        "code": _LANGUAGE_CODES.get(row["language"]),
+        "code": LANGUAGE_CODES.get(row["language"]),
         "segments": cut_excerpt(context, ranges),
         "lines": lines,
     }
