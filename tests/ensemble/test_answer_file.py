@@ -120,3 +120,8 @@ def test_a_column_that_only_later_rows_have_is_kept(tmp_path):
     for target in (tmp_path / "out.csv", tmp_path / "out.parquet"):
         answer_file(Echo(), source, target, **COLUMNS)
         assert read(target)["note"].to_list()[-1] == "late"
+
+
+def test_letters_of_any_script_can_be_read_in_the_file(tmp_path):
+    answer_file(Echo(), write(tmp_path / "in.csv"), tmp_path / "out.jsonl", **COLUMNS)
+    assert ROWS[0]["text"] in (tmp_path / "out.jsonl").read_text(encoding="utf-8")

@@ -251,3 +251,16 @@ def test_rules_are_tried_on_every_group_and_on_the_fusion():
     rules = choose_method(predictions, gold, base=PLAIN, search=SEARCH).rules
     tried = {name: list(part["rule"]) for name, part in rules.groupby("group")}
     assert tried == {"a": RULES, "b": RULES, "fusion": RULES}
+
+
+def test_methods_that_differ_are_described_differently():
+    decodes = [{"score": score} for score in SpanScore] + [{"merge": merge} for merge in Merge]
+    changes = [{"decode": DecodeConfig(**changed)} for changed in [*decodes, {"max_words": 3}]]
+    changes += [{"vote_by": VoteBy.text}, {"tie": Tie.keep}, {"tie": Tie.best}]
+    changes += [{"contiguous": True}, {"weights": {"a": 2.0}}, {"cleaning": {"a": RULES}}]
+    changes += [{"kind": MethodKind.fusion}, {"kind": MethodKind.single, "group": "a"}]
+    methods = {
+        repr(method): method for method in (replace(PLAIN, **changed) for changed in changes)
+    }
+    descriptions = {describe_method(method) for method in methods.values()}
+    assert len(descriptions) == len(methods) == len(changes) - 1  # sum and max are both the default

@@ -324,3 +324,11 @@ def test_place_and_text_agree_where_each_word_occurs_once(tie: Tie, contiguous: 
     pd.testing.assert_frame_equal(
         vote(tables, by=VoteBy.text, **rule), vote(tables, by=VoteBy.place, **rule)
     )
+
+
+def test_a_voter_without_a_weight_counts_once() -> None:
+    spans = {"x": (0, 2), "y": (3, 5), "z": (3, 5)}
+    tables = {name: answers_of(["एक दो"], [span]) for name, span in spans.items()}
+    rule = {"contexts": ["एक दो"], "ranking": list(spans)}
+    for weight, prediction in ((1.9, "दो"), (2.1, "एक")):
+        assert vote(tables, **rule, weights={"x": weight}).prediction[0] == prediction

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from chaii.config.schema import BackboneConfig, TokenizerKind
+from chaii.config.schema import BackboneConfig, ScratchConfig, TokenizerKind
 from chaii.model.backbone import load_model, load_tokenizer, position_limit, train_tokenizer
 from chaii.recipe.pair_template import fingerprint_tokenizer
 from chaii.recipe.token_store import open_store
@@ -170,3 +170,10 @@ def test_only_the_families_that_have_token_types_get_them(tiny_backbone):
     for kind in TokenizerKind:
         inputs = train_tokenizer(tiny_backbone(kind).scratch, TEXTS).model_input_names
         assert ("token_type_ids" in inputs) == (kind is not TokenizerKind.unigram)
+
+
+@pytest.mark.parametrize("kind", [TokenizerKind.unigram, TokenizerKind.unigram_bert])
+def test_a_small_vocabulary_keeps_every_character(kind):
+    characters = {*"".join(TEXTS), "▁"}
+    tokenizer = train_tokenizer(ScratchConfig("bert", kind, len(characters) + 5), TEXTS)
+    assert tokenizer.unk_token_id not in tokenizer(" ".join(TEXTS))["input_ids"]

@@ -1,5 +1,7 @@
 """The plan: order, shares and padding."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -198,8 +200,9 @@ ALIKE = [NEAR, SourceConfig("far", 64, 16, negatives=0.3)] * 10
 MANY = make_recipe([SourceConfig("near", 64, 16, max_examples=78)] * 20, ALIKE)
 
 
-def test_batches_of_a_quarter_step_need_little_padding(stores):
-    plan = plan_of(stores, MANY, step=32)
+@pytest.mark.parametrize("mixed", [False, True])
+def test_batches_of_a_quarter_step_need_little_padding(stores, mixed):
+    plan = plan_of(stores, replace(MANY, mixed=mixed), step=32)
     length = plan["length"].to_numpy()
     assert (plan["stage"] == 0).sum() % 32  # no step ends where the stage does
     shuffled = np.random.default_rng(0).permutation(length)
