@@ -170,8 +170,18 @@ def test_cropped_negatives_never_hold_the_answer(store):
     assert (windows["context_from"] != moved["context_from"]).any()
 
 
-def test_a_cropped_negative_reaches_the_end_of_its_context(store):
-    windows = slide(store, max_length=384, doc_stride=128, rows=[0])
+@pytest.mark.parametrize(("answer", "draw"), [("last", 0.0), ("first", 1 - 1e-12)])
+def test_a_cropped_negative_reaches_both_ends_of_its_context(
+    answer, draw, tokenizers, make_examples, tmp_path
+):
+    context = "first " + "गंगा नदी " * 200 + "last"
+    examples = make_examples([("कौन?", context, answer, context.index(answer))])
+    store = open_store(examples, tokenizers["wordpiece"], tmp_path)
+    windows = slide(store, max_length=64, doc_stride=16)
     middle = windows[windows["start_token"] < 0].iloc[1:2]
-    last = SimpleNamespace(random=lambda size: np.full(size, 1 - 1e-12))
-    assert crop(middle, store, generator=last)["context_to"].item() == store.context_lengths()[0]
+    generator = SimpleNamespace(random=lambda size: np.full(size, draw))
+    moved = crop(middle, store, generator=generator)
+    if answer == "last":
+        assert moved["context_from"].item() == 0
+    else:
+        assert moved["context_to"].item() == store.context_lengths()[0]
