@@ -31,6 +31,7 @@ from chaii.corpus.readers import read_corpus
 from chaii.ensemble.members import Inference, gather_members, load_oof_predictions
 from chaii.evaluation.error_report import render_report
 from chaii.evaluation.leaderboard import describe_run, render_table
+from chaii.evaluation.model_card import render_card
 from chaii.evaluation.oof_table import read_oof_table
 from chaii.model.checkpoints import find_checkpoint, seal_checkpoint
 from chaii.run_folder import RunFolder
@@ -192,7 +193,7 @@ ATTACKS = {  # and what the error says; None where the outcome is the usual one
     pickled_tables: "parquet",
     weights_with_an_endless_header: "eader",
     deep_metrics: "metrics.json",
-    metrics_that_are_no_numbers: None,
+    metrics_that_are_no_numbers: "metrics.json: cannot be read: jaccard=nan: must be",
     weights_that_are_no_numbers: "NaN",
     links_to_folders_of_others: None,
     hardware_as_markup: None,
@@ -236,6 +237,7 @@ def read(run, demo_run, train_demo, ensemble_config, tmp_path):
         for reader in (
             lambda: render_table(pd.DataFrame([describe_run(run.root, run.name)])),
             lambda: render_report(read_oof_table([run.oof]), name=run.name, shown=1),
+            lambda: render_card(run, repository="me/demo", licence=None, hub_names={}),
             lambda: train_demo(output, paths[0]),
             score,
             answer,

@@ -67,7 +67,8 @@ def test_the_environment_names_versions_commit_seed_and_hardware(demo_run):
 
 def test_a_finished_run_is_left_as_it_is(demo_run, train_demo):
     before = demo_run.metrics.stat().st_mtime_ns
-    train_demo(demo_run.root.parent, "trainer.num_workers=1", "trainer.restarts=2")
+    others = "trainer.num_workers=1", "trainer.restarts=2", "backbone.licence=mit"
+    train_demo(demo_run.root.parent, *others)
     assert demo_run.metrics.stat().st_mtime_ns == before
 
 
