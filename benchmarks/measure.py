@@ -120,13 +120,18 @@ def report(row: int, title: str, lines: Sequence[Line], *, name: str, quick: boo
     for line in lines:
         mark = {None: "", True: " (met)", False: " (NOT met)"}[line.met]
         print(f"{line.what}: {line.ours} | {line.standard} | {line.value:.3g} {line.unit}{mark}")
-    if quick:
-        return
+    if not quick:
+        results = [dataclasses.asdict(line) | {"met": line.met} for line in lines]
+        write_result(row, title, name=name, lines=results)
+
+
+def write_result(row: int, title: str, *, name: str, **content: Any) -> None:
+    """Write ``results/<name>.json``, of which `table.py` makes a section."""
     content = {
         "row": row,
         "title": title,
         "command": f"python benchmarks/{name}.py",
-        "lines": [dataclasses.asdict(line) | {"met": line.met} for line in lines],
+        **content,
         "environment": describe_environment(seed=2021),
     }
     RESULTS.mkdir(exist_ok=True)

@@ -44,12 +44,15 @@ def describe_machine(environment: dict[str, Any]) -> str:
 
 
 def describe_result(result: dict[str, Any]) -> str:
-    """Make the section of one script: its table and notes."""
+    """Make the section of one script: its picture, its table and its notes."""
+    head = f"### {result['row']} {result['title']}\n\n`{result['command']}`"
+    if "table" in result:
+        table = pd.DataFrame(result["table"]).to_markdown(index=False, tablefmt="github")
+        return f"{head}\n\n![{result['title']}]({result['picture']})\n\n{table}\n\n{result['note']}"
     notes = list(dict.fromkeys(line["note"] for line in result["lines"] if line["note"]))
     rows = pd.DataFrame([describe_line(line, notes) for line in result["lines"]])
     filled = rows.loc[:, (rows != "").any()]
     table = filled.to_markdown(index=False, tablefmt="github", disable_numparse=True)
-    head = f"### {result['row']} {result['title']}\n\n`{result['command']}`"
     listed = "\n".join(f"{number}. {note}" for number, note in enumerate(notes, 1))
     return f"{head}\n\n{table}\n\n{listed}".rstrip()
 
@@ -58,7 +61,7 @@ def main() -> None:
     """Read all results; write the sections between the markers."""
     files = HERE.glob("results/*.json")
     results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    results = [result for result in results if "lines" in result]
+    results = [result for result in results if "row" in result]
     results.sort(key=lambda result: (result["row"], result["command"]))
     machines: dict[str, list[str]] = {}
     for result in results:

@@ -138,3 +138,35 @@ def test_the_hardware_is_escaped(load):
         {"hardware": hardware, "python": "3", "versions": {}, "commit": None}
     )
     assert line.startswith(r"&lt;b&gt;\|x # y, 2 cores, \[a\](b)")
+
+
+def test_the_costs_of_formats_are_drawn_with_their_front(load):
+    cost = load("cost")
+    quality = {"against torch fp32": "", "equal answers": ""}
+    points = {  # the second is beaten by the first on every cost
+        ("a", "torch fp32"): {"1 thread": 1.0, "2 threads": 1.0, "MB": 4.0, "Jaccard": 0.6},
+        ("a", "ONNX fp32"): {"1 thread": 2.0, "2 threads": 2.0, "MB": 4.0, "Jaccard": 0.5},
+        ("b", "ONNX int8"): {"1 thread": 0.5, "2 threads": 3.0, "MB": 1.0, "Jaccard": 0.5},
+    }
+    points = {key: point | quality for key, point in points.items()}
+    table = cost.tabulate_points(points)[list(cost.COSTS.values())]
+    front = table.map(lambda cell: cell.startswith("**")).to_numpy().tolist()
+    assert front == [[True, True, True], [False, False, False], [True, False, True]]
+    axes = cost.draw_costs(points).axes
+    assert [len(axis.lines[0].get_xdata()) for axis in axes] == [2, 1, 2]
+    assert [line.get_fillstyle() for line in axes[1].lines[1:]] == ["full", "none", "none"]
+
+
+def test_the_long_context_has_its_words(load):
+    make = load("cost").make_long_context
+    assert make(["a b", "a b", "c d e"], 4) == "a b c d"
+    with pytest.raises(ValueError, match="5 words where 6 are needed"):
+        make(["a b", "c d e"], 6)
+
+
+def test_a_result_with_a_picture_is_a_section(load):
+    result = {"row": 7, "title": "Cost", "command": "c", "picture": "cost.png", "note": "Note."}
+    result["table"] = [{"run": "a", "MB": "**4**"}]
+    text = load("table").describe_result(result)
+    assert text.startswith("### 7 Cost\n\n`c`\n\n![Cost](cost.png)\n\n| run")
+    assert text.endswith("\n\nNote.")
