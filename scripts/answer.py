@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--context-column", default="context")
     parser.add_argument("--top-k", type=int, default=1, help="answers per question")
     parser.add_argument("--method", help="vote, fusion or a method file, across backbones")
+    parser.add_argument("--precision", default="auto", help="fp32, bf16, fp16, onnx, onnx_int8")
     parser.add_argument("--runs", type=Path, default=Path("data/runs"))
     arguments = parser.parse_args()
     one, many = (arguments.question, arguments.context), (arguments.input, arguments.output)
@@ -36,7 +37,8 @@ def main() -> None:
 
         logging.disable_progress_bar()
         source = arguments.model if len(arguments.model) > 1 else arguments.model[0]
-        reader = Reader(source, method=arguments.method, runs=arguments.runs, conf=CONF)
+        options = {name: getattr(arguments, name) for name in ("method", "precision", "runs")}
+        reader = Reader(source, conf=CONF, **options)
         if arguments.question:
             with reading(Path(arguments.context)):
                 is_piped = arguments.context == "-"
@@ -48,10 +50,9 @@ def main() -> None:
             return
         from chaii.ensemble.answer_file import answer_file
 
-        columns = {"question": arguments.question_column, "context": arguments.context_column}
-        model = f"{source} {arguments.method} {arguments.runs}"
-        rows = answer_file(reader, *many, model=model, **columns, top_k=arguments.top_k)
-        print(f"{arguments.output}: {rows} rows")
+        names = {"question": arguments.question_column, "context": arguments.context_column}
+        named = names | {"model": f"{source} {options}", "top_k": arguments.top_k}
+        print(f"{arguments.output}: {answer_file(reader, *many, **named)} rows")
 
 
 if __name__ == "__main__":

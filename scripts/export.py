@@ -35,6 +35,7 @@ def main() -> None:
 
         logging.disable_progress_bar()
         for checkpoint in find_checkpoints(arguments.run, runs=arguments.runs, conf=CONF):
+            folder = checkpoint.exports
             given = read_rows(arguments.rows) if arguments.rows else checkpoint.read_held_out()
             rows = list(islice(given, _CHECKED))
             for number, row in enumerate(rows, start=1):
@@ -44,10 +45,10 @@ def main() -> None:
             store = tokenise_pairs(*texts, tokenizer)
             windows = slide(store, **checkpoint.choose_windows(tokenizer)).head(_CHECKED)
             difference, same = export_model(
-                checkpoint.load_model(), checkpoint.exports, windows=windows, store=store
+                checkpoint.load_model(), folder, windows=windows, store=store
             )
             print(
-                f"{checkpoint.exports}: on {len(windows)} windows the logits are within "
+                f"{folder}: on {len(windows)} windows the logits are within "
                 f"{difference:.0e} of torch's; in 8-bit integers {same:.0%} keep their best tokens"
             )
 

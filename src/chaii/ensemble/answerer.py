@@ -56,7 +56,13 @@ class Checkpoint:
 
     @property
     def exports(self) -> Path:
-        """The folder of its ONNX exports: beside a run's model, inside any other checkpoint."""
+        """The folder of its ONNX exports: beside a run's model, inside any other checkpoint's.
+
+        Raises:
+            ConfigError: it is neither a run nor a folder.
+        """
+        if not Path(self.path).is_dir():
+            raise ConfigError(f"{self.path}: is neither a run nor a folder, so it has no exports")
         return self.run.onnx if self.run else Path(self.path, "onnx")
 
     def load(self, auto: Any, **options: Any) -> Any:
