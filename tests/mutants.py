@@ -46,7 +46,7 @@ OTHER_PROCESSES = "tests/test_torchrun.py"  # executes lines that the trace of o
 NO_RESULT = {
     "print", "tqdm", "_notice", "warn", "disable_tqdm", "progress", "set_postfix", "strict",
     "_BATCH_ROWS", "_BATCH_CHARACTERS", "_CHUNK_CHARACTERS", "_CHUNK_TOKENS", "_CPU_TOKENS",
-    "_ROWS", "_SHOWN",
+    "_ROWS", "_SHOWN", "QuietProgress",
 }  # fmt: skip
 
 COMPARE = {
@@ -133,6 +133,8 @@ def walk(node: ast.AST, function: str, lines: frozenset[int]) -> Iterator[Any]:
             yield from walk(part, function, frozenset())
         return
     if isinstance(node, ast.ClassDef):
+        if node.name in NO_RESULT:
+            return
         function = f"{function}.{node.name}".strip(".")
         children: list[Any] = node.body
     elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in NO_RESULT:

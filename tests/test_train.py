@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -205,3 +206,20 @@ def test_a_broken_corpus_leaves_no_run_behind(train_demo, tmp_path):
     with pytest.raises(CorpusError, match=r"broken\.json"):
         train_demo(tmp_path, f"corpora.demo_squad.path={tmp_path}/broken.json")
     assert not list(tmp_path.rglob("fold0"))
+
+
+def test_the_fingerprint_of_the_data_covers_tokens_labels_and_rows(compose_config, tmp_path):
+    overrides = "max_examples=40", f"paths.output={tmp_path}"
+    fold = prepare_fold(check_train(compose_config("train", *overrides)))
+    name, store = next(iter(fold.stores.items()))
+    answers = replace(store.answers, tokens=store.answers.tokens[::-1])
+    others = [
+        replace(fold, rows=fold.rows | {name: fold.rows[name][1:]}),
+        replace(fold, stores=fold.stores | {name: replace(store, answers=answers)}),
+        replace(fold, stores=fold.stores | {name: replace(store, question=store.question[::-1])}),
+        replace(fold, stores=fold.stores | {name: replace(store, input_ids=-store.input_ids)}),
+        replace(fold, held_out=fold.held_out.select(range(3))),
+    ]
+    prints = [other.fingerprint() for other in (fold, *others)]
+    assert len(set(prints)) == len(prints)
+    assert fold.fingerprint() == prints[0]

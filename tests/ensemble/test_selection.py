@@ -264,3 +264,9 @@ def test_methods_that_differ_are_described_differently():
     }
     descriptions = {describe_method(method) for method in methods.values()}
     assert len(descriptions) == len(methods) == len(changes) - 1  # sum and max are both the default
+
+
+def test_the_default_of_one_voter_is_its_own_answers():
+    predictions, gold = predict(10, [0.6])
+    method = choose_method(predictions, gold, base=PLAIN, search=SEARCH).method
+    assert (method.kind, method.group) == (MethodKind.single, "a")

@@ -96,3 +96,10 @@ def test_results_of_another_method_have_another_name(
     assert plain.name == "demo_auto_scores.csv"
     assert result_path(ensemble_config(tmp_path, *overrides), "_scores.csv") != plain
     assert result_path(ensemble_config(tmp_path, "name=x"), ".csv").name == "x.csv"
+
+
+def test_a_group_that_answers_alone_is_named_by_itself(
+    ensemble_config: Callable[..., EnsembleConfig], tmp_path: Path
+) -> None:
+    config = ensemble_config(tmp_path, "method.kind=single", "method.group=tiny_muril")
+    assert result_path(config, ".csv").name == "demo_tiny_muril.csv"

@@ -63,10 +63,12 @@ def test_an_overflow_in_fp16_is_no_collapse_unless_it_stays():
     assert find_collapse([*calm, *broken], overflows=4).onset == 200
 
 
-@pytest.mark.parametrize(("fp16", "stops"), [(True, False), (False, True)])
-def test_the_guard_bears_an_overflow_in_fp16_alone(fp16, stops):
+@pytest.mark.parametrize(
+    ("fp16", "overflows", "stops"), [(True, 4, False), (True, 5, True), (False, 1, True)]
+)
+def test_the_guard_bears_four_overflows_in_a_row_in_fp16_alone(fp16, overflows, stops):
     guard, control = CollapseGuard(), TrainerControl()
-    state = SimpleNamespace(log_history=[*log_of(LEARNING[:20]), OVERFLOW])
+    state = SimpleNamespace(log_history=[*log_of(LEARNING[:20]), *[OVERFLOW] * overflows])
     guard.on_log(SimpleNamespace(fp16=fp16), state, control)
     assert control.should_training_stop == stops
 

@@ -31,14 +31,15 @@ def test_logits_equal_those_of_each_window_alone(kind, make_model, toy_plan, toy
     assert start.dtype == np.float16
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_the_model_computes_in_the_precision(precision, make_model, toy_plan, toy_store):
     kind, seen = TokenizerKind.wordpiece, []
     model = make_model(kind)
     model.qa_outputs.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
     options = {"batch_size": 5, "precision": Precision[precision]}
     predict_logits(model, toy_plan[kind], toy_store[kind], **options)
-    assert set(seen) == {{"fp32": torch.float32, "bf16": torch.bfloat16}[precision]}
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    assert set(seen) == {types[precision]}
 
 
 def test_a_model_in_training_predicts_without_dropout(make_model, toy_plan, toy_store):

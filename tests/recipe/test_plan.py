@@ -246,3 +246,9 @@ def test_the_share_of_negatives_is_what_was_asked(share):
     kept = keep_negatives(windows, share=share, generator=np.random.default_rng(0))
     assert (kept["start_token"] >= 0).sum() == 10_000
     assert (kept["start_token"] < 0).sum() == round(share * 90_000)
+
+
+def test_the_examples_that_are_drawn_differ(stores):
+    source = SourceConfig("near", 384, 128, max_examples=119)
+    plan = plan_of(stores, make_recipe([source], shuffle=False))
+    assert plan["example"].nunique() == 119
