@@ -46,7 +46,7 @@ OTHER_PROCESSES = "tests/test_torchrun.py"  # executes lines that the trace of o
 NO_RESULT = {
     "print", "tqdm", "_notice", "warn", "disable_tqdm", "progress", "set_postfix", "strict",
     "_BATCH_ROWS", "_BATCH_CHARACTERS", "_CHUNK_CHARACTERS", "_CHUNK_TOKENS", "_CPU_TOKENS",
-    "_ROWS", "_SHOWN", "QuietProgress",
+    "_ROWS", "_SHOWN", "QuietProgress", "remove_callback",
 }  # fmt: skip
 
 COMPARE = {

@@ -123,6 +123,7 @@ def test_of_several_windows_the_lowest_null_logit_counts(stored) -> None:
     sums = prediction.null_logits.astype(np.float32).sum(axis=1)
     lowest = [sums[prediction.windows["example"] == row].min() for row in range(len(logits))]
     assert logits.null.tolist() == lowest
+    assert logits.null.dtype == np.float32
 
 
 @pytest.mark.parametrize("merge", list(Merge))

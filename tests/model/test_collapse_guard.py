@@ -73,11 +73,12 @@ def test_the_guard_bears_four_overflows_in_a_row_in_fp16_alone(fp16, overflows, 
     assert control.should_training_stop == stops
 
 
-def test_broken_weights_are_neither_scored_nor_saved():
+@pytest.mark.parametrize("due", [("save",), ("evaluate",), ("save", "evaluate")])
+def test_broken_weights_are_neither_scored_nor_saved(due):
     model = torch.nn.Linear(2, 2)
     model.weight.data[0, 0] = math.nan
     guard = CollapseGuard()
-    control = TrainerControl(should_save=True, should_evaluate=True)
+    control = TrainerControl(**{f"should_{what}": True for what in due})
     guard.on_step_end(None, SimpleNamespace(global_step=8), control, model=model)
     assert control.should_training_stop
     assert not control.should_save
