@@ -10,8 +10,6 @@ threads and rule: the most probable span of each window; probabilities of equal 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -21,11 +19,12 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
-from made import FOLDER, make_examples
+from made import make_examples
 from matmul import count_flops, measure_peak
 from measure import Line, alternate, compare, parse_arguments, report
 from minilm import save_minilm
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+from workers import Worker, make_venv
 
 from chaii.config.schema import Precision
 from chaii.decoding.span_search import best_spans, softmax_rows
@@ -34,7 +33,6 @@ from chaii.recipe.token_store import TokenStore, open_store
 from chaii.recipe.windows import finished_input, slide
 
 MAX_LENGTH, STRIDE, MAX_TOKENS, BATCH = 384, 128, 30, 32
-VENV = FOLDER / "venv457"
 OPTIONS = {
     "max_seq_len": MAX_LENGTH,
     "doc_stride": STRIDE,
@@ -43,38 +41,13 @@ OPTIONS = {
 }
 
 
-class Pipeline:
-    """The pipeline in another interpreter; `pipeline_worker.py` documents the protocol."""
-
-    def __init__(self, model: Path, examples: Dataset) -> None:
-        python = _make_venv()
-        questions = model / "questions.json"
-        rows = [{key: row[key] for key in ("question", "context")} for row in examples]
-        questions.write_text(json.dumps([rows, OPTIONS]), encoding="utf-8")
-        worker = Path(__file__).with_name("pipeline_worker.py")
-        self._process = subprocess.Popen(
-            [python, str(worker), str(model), str(questions), str(torch.get_num_threads())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send one request and return the reply."""
-        assert self._process.stdin
-        assert self._process.stdout
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the pipeline's interpreter ended with {self._process.wait()}")
-        reply: dict[str, Any] = json.loads(line)
-        return reply
-
-    def close(self) -> None:
-        """Stop the interpreter."""
-        self._process.terminate()
-        self._process.wait()
+def start_pipeline(model: Path, examples: Dataset) -> Worker:
+    """Start the pipeline in another interpreter; `pipeline_worker.py` documents the requests."""
+    python = make_venv("venv457", "transformers==4.57.*", "numpy")
+    questions = model / "questions.json"
+    rows = [{key: row[key] for key in ("question", "context")} for row in examples]
+    questions.write_text(json.dumps([rows, OPTIONS]), encoding="utf-8")
+    return Worker(python, "pipeline_worker.py", model, questions, torch.get_num_threads())
 
 
 def answer_ours(
@@ -118,7 +91,7 @@ def read_answers(
     return [[int(row.start), int(row.end)] for row in best.sort_index().itertuples()]
 
 
-def check_equal(model: Any, tokenizer: Any, examples: Dataset, other: Pipeline) -> float:
+def check_equal(model: Any, tokenizer: Any, examples: Dataset, other: Worker) -> float:
     """Return the largest difference between logits beyond the rounding of half precision.
 
     Raises:
@@ -150,7 +123,7 @@ def check_equal(model: Any, tokenizer: Any, examples: Dataset, other: Pipeline) 
 
 
 def run_ways(
-    model: Any, tokenizer: Any, examples: Dataset, other: Pipeline, *, pairs: int
+    model: Any, tokenizer: Any, examples: Dataset, other: Worker, *, pairs: int
 ) -> tuple[str, list[list[float]]]:
     """Return a description of what is equal, and the seconds of each way, run in turns."""
     worst = check_equal(model, tokenizer, examples, other)
@@ -173,7 +146,7 @@ def measure(examples: Dataset, folder: Path, *, pairs: int) -> list[Line]:
     save_minilm(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForQuestionAnswering.from_pretrained(folder).eval()
-    other = Pipeline(folder, examples)
+    other = start_pipeline(folder, examples)
     try:
         agreed, seconds = run_ways(model, tokenizer, examples, other, pairs=pairs)
     finally:
@@ -207,18 +180,6 @@ def cut_windows(examples: Dataset, tokenizer: Any) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(examples, tokenizer, Path(folder))
         return slide(store, max_length=MAX_LENGTH, doc_stride=STRIDE)
-
-
-def _make_venv() -> str:
-    """Make the virtual environment if it does not exist; return its interpreter."""
-    python, ready = VENV / "bin/python", VENV / ".ready"
-    if not ready.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-        version = torch.__version__.split("+")[0]
-        packages = [f"torch=={version}", "transformers==4.57.*", "numpy"]
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
-        ready.touch()
-    return str(python)
 
 
 def main() -> None:
