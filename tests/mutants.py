@@ -42,11 +42,12 @@ LEFT_OUT = {  # tests of other rooms, of text, and those that take long or run s
     "test_true_sizes",
 }  # fmt: skip
 OTHER_PROCESSES = "tests/test_torchrun.py"  # executes lines that the trace of one process lacks
-# No result depends on what is only shown, on how much is read at a time, or on checks of lengths.
+# No result depends on what is only shown, on how much is read at a time, on checks of lengths or on
+# the length of a name. The encoding is that of the locale here; `observed` is for pandas 2.
 NO_RESULT = {
     "print", "tqdm", "_notice", "warn", "disable_tqdm", "progress", "set_postfix", "strict",
     "_BATCH_ROWS", "_BATCH_CHARACTERS", "_CHUNK_CHARACTERS", "_CHUNK_TOKENS", "_CPU_TOKENS",
-    "_ROWS", "_SHOWN", "QuietProgress", "remove_callback",
+    "_ROWS", "_SHOWN", "QuietProgress", "remove_callback", "digest_size", "encoding", "observed",
 }  # fmt: skip
 
 COMPARE = {
@@ -375,7 +376,8 @@ def choose_tests(
     fault: Fault, traces: dict[str, Any], *, allowed: float
 ) -> tuple[list[str], float]:
     """The test files that execute the lines of a fault, and their seconds; its own tests first."""
-    own = f"tests/{Path(fault.file).relative_to(PACKAGE).parent}/test_{Path(fault.file).name}"
+    place = Path(fault.file).relative_to(PACKAGE)
+    own = Path("tests", place.parent, f"test_{place.name}").as_posix()
     reaching = [
         (file not in (own, fault.file), trace["seconds"], file)
         for file, trace in traces.items()

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
 
+import chaii.train
 from chaii.config.checks import check_train
 from chaii.config.errors import ConfigError
 from chaii.config.schema import ScratchConfig, TokenizerKind
@@ -223,3 +224,18 @@ def test_the_fingerprint_of_the_data_covers_tokens_labels_and_rows(compose_confi
     prints = [other.fingerprint() for other in (fold, *others)]
     assert len(set(prints)) == len(prints)
     assert fold.fingerprint() == prints[0]
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_verify_reaches_the_token_stores(verify, compose_config, tmp_path, monkeypatch):
+    asked = []
+    open_store = chaii.train.open_store
+
+    def spy(*arguments, verify, **options):
+        asked.append(verify)
+        return open_store(*arguments, **options)
+
+    monkeypatch.setattr(chaii.train, "open_store", spy)
+    overrides = "max_examples=40", f"paths.output={tmp_path}", f"verify={verify}"
+    prepare_fold(check_train(compose_config("train", *overrides)))
+    assert set(asked) == {verify}

@@ -125,3 +125,11 @@ def test_a_column_that_only_later_rows_have_is_kept(tmp_path):
 def test_letters_of_any_script_can_be_read_in_the_file(tmp_path):
     answer_file(Echo(), write(tmp_path / "in.csv"), tmp_path / "out.jsonl", **COLUMNS)
     assert ROWS[0]["text"] in (tmp_path / "out.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ["NA", "null", "007", "1e5", " "])
+def test_every_field_of_a_csv_file_is_text(text, tmp_path):
+    (tmp_path / "in.csv").write_text(f'id,asked,text\n{text},"{text}","{text}"\n')
+    answer_file(Echo(), tmp_path / "in.csv", tmp_path / "out.jsonl", **COLUMNS)
+    row = json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8"))
+    assert row["id"] == row["asked"] == row["text"] == text

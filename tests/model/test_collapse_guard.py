@@ -24,7 +24,7 @@ CALM = {
     "a harder stage": [*LEARNING, *([4.5] * 20)],
     "never learned": [5.5] * 60,
     "too short to tell": [1.0] * 8 + [6.0] * 6,
-    "a low first loss": [1.0, 8.0, 8.0, *([1.0] * 30), *([6.0] * 5)],
+    "a low first loss": [1.0, 8.0, 8.0, *([1.0] * 45), *([6.0] * 5)],
 }
 COLLAPSED = {
     "back to the start": ([*LEARNING, *([5.6] * 5)], 600),

@@ -106,6 +106,7 @@ ARGUMENTS = {  # ours: another value, what the library is told
     "precision": (Precision.bf16, {"bf16": True, "fp16": False}),
     "num_evaluations": (5, {"save_steps": 3, "save_strategy": "steps"}),
     "max_steps": (4, {"max_steps": 4}),
+    "fsdp": (True, {"fsdp": True}),
 }
 
 

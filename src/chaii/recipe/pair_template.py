@@ -47,7 +47,7 @@ def read_pair_template(tokenizer: Any) -> PairTemplate:
     for name in ("pad_token_id", "mask_token_id"):
         if getattr(tokenizer, name) is None:
             raise ValueError(f"tokenizer.{name} is not set: padding and cutout need it")
-    encoded = tokenizer("a", "b", return_token_type_ids=True, truncation=False, padding=False)
+    encoded = tokenizer("a", "b", return_token_type_ids=True)
     ids, types, parts = encoded["input_ids"], encoded["token_type_ids"], encoded.sequence_ids(0)
     question = [i for i, part in enumerate(parts) if part == 0]
     context = [i for i, part in enumerate(parts) if part == 1]
