@@ -8,7 +8,7 @@ DEMO := demo_muril,demo_xlmr,demo_rembert
 .DEFAULT_GOAL := help
 BENCHMARKS := startup prepare scale feeding padding decode train infer ensemble_budget ensemble_memory
 GPU_BENCHMARKS := train_gpu infer_gpu
-.PHONY: help setup demo test check audit mutants study bench bench-gpu clean
+.PHONY: help setup demo app test check audit mutants study bench bench-gpu clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ demo: $(READY) ## Train three tiny backbones on two folds, ensemble them, write 
 		&& $(BIN)/python scripts/train.py -m experiment=$(DEMO) fold=0,1 \
 		&& $(BIN)/python scripts/ensemble.py ensemble=demo \
 		&& echo "the demo took $$(( ($$(date +%s) - began) / 60 )) minutes $$(( ($$(date +%s) - began) % 60 )) seconds"
+
+app: $(READY) ## Ask the finished runs on a page in the browser: http://127.0.0.1:7860
+	$(BIN)/python scripts/app.py
 
 test: $(READY) ## Run the tests (with CHAII_DATA set, on real corpora too)
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder

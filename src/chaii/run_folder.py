@@ -293,6 +293,13 @@ def find_runs(root: Path, name: str) -> list[RunFolder]:
     return finished
 
 
+def list_runs(root: Path) -> list[str]:
+    """Names of the runs with a finished fold, sorted."""
+    folds = (path for path in root.glob("*/fold*") if path.is_dir())
+    runs = (RunFolder(root, path.parent.name, path.name.removeprefix("fold")) for path in folds)
+    return sorted({run.name for run in runs if run.is_finished})
+
+
 def _plain(config: Any) -> dict[str, Any]:
     """A run's settings as plain values; one that is newer than the run has its default."""
     try:

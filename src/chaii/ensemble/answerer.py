@@ -264,6 +264,25 @@ class Answerer:
             answers[row] = best
         return answers
 
+    def compare(
+        self, question: str, context: str, *, top_k: int
+    ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+        """Answer one question as `answer` does, and by the best span of each group alone.
+
+        Several groups give one answer together, whatever `top_k` is. Their own are those that vote,
+        not widened to words, each with its probability.
+        """
+        if not question.strip() or not context.strip():
+            nothing = _make_answer("", 0, 0.0)
+            return [nothing], dict.fromkeys(self.groups, nothing)
+        options, alone = ReaderOptions(top_k=top_k), ReaderOptions(align_to_words=False)
+        decoding = self.method.decode
+        logits = {name: self._read(name, [question], [context], options) for name in self.groups}
+        own = {name: _list_answers(logits[name], decoding, alone)[0][0] for name in logits}
+        if len(logits) == 1:
+            return _list_answers(next(iter(logits.values())), decoding, options)[0], own
+        return self._combine(logits, replace(options, top_k=1))[0], own
+
     def _read(
         self, name: str, asked: list[str], contexts: list[str], options: ReaderOptions
     ) -> ContextLogits:

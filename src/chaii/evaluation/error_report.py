@@ -17,8 +17,8 @@ LANGUAGE_CODES = {"bengali": "bn", "english": "en", "hindi": "hi", "tamil": "ta"
 # Characters that HTML cannot hold are replaced.
 _UNPRINTABLE = [*range(9), 11, *range(14, 32), *range(0x7F, 0xA0), 0xFFFE, 0xFFFF]
 _REPLACED = dict.fromkeys(_UNPRINTABLE, 0xFFFD) | {0x0C: " ", 0x0D: " "}
-_TEMPLATES = Environment(
-    loader=PackageLoader("chaii.evaluation", "."),
+TEMPLATES = Environment(
+    loader=PackageLoader("chaii", "."),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -86,8 +86,8 @@ def render_report(
         ]
         tables = {"answered by": pd.DataFrame(lines)} | tables
     highest = max(table[["mean", "high"]].max(axis=None) for table in tables.values())
-    return _TEMPLATES.get_template(
-        "error_report.html.jinja"
+    return TEMPLATES.get_template(
+        "evaluation/error_report.html.jinja"
     ).render(
         name=name,
         rows=len(rows),
