@@ -15,6 +15,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import partial
+from importlib.metadata import version
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import pandas as pd
 import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from measure import alternate, parse_arguments, write_result
 
 from chaii import Reader
@@ -41,6 +44,7 @@ FORMATS = {
     "onnx_int8": "ONNX int8",
 }
 COLOURS = dict(zip(FORMATS.values(), ("#0072B2", "#56B4E9", "#E69F00", "#D55E00"), strict=True))
+MARKERS = "oD^vP*X"  # of the runs
 COSTS = {
     "1 thread": "median ms per question, 1 thread",
     "2 threads": "median ms per question, 2 threads",
@@ -50,8 +54,12 @@ WORDS = 1500
 NOTE = (
     "Bold, and filled in the picture: on the Pareto front. The difference of Jaccard, with an "
     "interval of 95% over contexts, and the equal answers are against torch fp32 of the same run. "
-    "Times are medians of {rounds} turns, in which the formats took turns; other processes shared "
-    "the machine, whose load was {load:.0f}."
+    "Times are medians of {rounds} turns, in which the formats took turns; "
+    "ONNX Runtime is {onnx}."
+)
+BUSY = (
+    " Other processes shared the machine, whose load was {load:.0f} on {cores} cores: times are "
+    "longer than on a free machine, most of all with 2 threads, which wait for each other."
 )
 
 
@@ -142,19 +150,23 @@ def draw_costs(points: dict[Any, dict[str, float]]) -> Figure:
                 axis.plot(
                     x,
                     y,
-                    marker="osD^vP*X"[names.index(name) % 8],
+                    marker=MARKERS[names.index(name) % len(MARKERS)],
                     color=COLOURS[label],
                     fillstyle="full" if on else "none",
                     markersize=9,
                     linestyle="",
-                    label=f"{name}, {label}",
                 )
             axis.set_xlabel(title)
             axis.set_xlim(left=0, right=max(costs) * 1.08)
-        handles, labels = axes[0].get_legend_handles_labels()
-        legend = figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-        for handle in legend.legend_handles:
-            handle.set_fillstyle("full")
+        lowest, highest = (
+            limit(point["Jaccard"] for point in points.values()) for limit in (min, max)
+        )
+        axes[0].set_ylim(lowest - 0.01, highest + 0.01)  # differences below that are small
+        keys = [{"color": colour, "marker": "s", "label": name} for name, colour in COLOURS.items()]
+        for name, marker in zip(names, cycle(MARKERS), strict=False):
+            keys.append({"color": "0.4", "marker": marker, "label": name})
+        handles = [Line2D([], [], linestyle="", **key) for key in keys]
+        figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
     return figure
 
 
@@ -165,9 +177,8 @@ def tabulate_points(points: dict[Any, dict[str, Any]]) -> pd.DataFrame:
     for cost in COSTS:
         costs = [point[cost] for point in points.values()]
         front = mark_front(costs, scores)
-        table[cost] = [
-            f"**{c:.3g}**" if on else f"{c:.3g}" for c, on in zip(costs, front, strict=True)
-        ]
+        texts = [f"{value:.0f}" if value > 100 else f"{value:.1f}" for value in costs]
+        table[cost] = [f"**{a}**" if on else a for a, on in zip(texts, front, strict=True)]
     table["Jaccard"] = [f"{score:.4f}" for score in scores]
     for name in ("against torch fp32", "equal answers"):
         table[name] = [point[name] for point in points.values()]
@@ -209,6 +220,7 @@ def main() -> None:
             samples.setdefault(cost, {})[", ".join(key)] = taken
     for key, quality in measure_quality(readers, examples).items():
         points[key] |= quality
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
     table = tabulate_points(points)
     print(table.to_string(index=False))
     if not arguments.quick:
@@ -220,7 +232,8 @@ def main() -> None:
             command=f"python benchmarks/cost.py --model {' '.join(names)}",
             picture="cost.png",
             table=table.to_dict("records"),
-            note=NOTE.format(rounds=arguments.rounds, load=os.getloadavg()[0]),
+            note=NOTE.format(rounds=arguments.rounds, onnx=version("onnxruntime"))
+            + BUSY.format(load=load, cores=cores) * (load > cores),
             samples=samples,
         )
 
