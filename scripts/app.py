@@ -25,10 +25,10 @@ def main() -> None:
 
 def serve_page(runs: Path, port: int) -> None:
     """Put the inputs, the examples and both views of the answers onto a page, and serve it."""
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}  # read on import
     from chaii.ensemble import page as ui
 
     choices = ui.find_choices(runs, CONF)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is imported
     import gradio as gr
 
     with gr.Blocks(title="chaii", analytics_enabled=False) as page, gr.Row():

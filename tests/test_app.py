@@ -5,7 +5,6 @@ Debian's package chromium.
 """
 
 import importlib.util
-import os
 import shutil
 import socket
 import subprocess
@@ -25,6 +24,18 @@ OPTIONS += ["--disable-background-networking", "--disable-component-update", "--
 HINDI, CONTEXT = next(write_examples())
 MARKUP = "<img src=x onerror=window.hit=1>"
 HOSTILE = f"{MARKUP}<script>window.hit=1</script>${{window.hit=1}}{{{{hit}}}} [a](javascript:hit)"
+WATCH = """
+import runpy, sys
+
+def watch(event, args):
+    if event in {"socket.getaddrinfo", "socket.connect"}:
+        place = args[0] if event == "socket.getaddrinfo" else args[1][0]
+        print(event, place, file=sys.stderr, flush=True)
+
+sys.addaudithook(watch)
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def pretend_gradio(monkeypatch, found):
@@ -59,14 +70,25 @@ def runs(train_demo, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(runs):
+def log(tmp_path_factory):
+    """What the server writes to its standard error: each connection that it opens, too."""
+    return tmp_path_factory.mktemp("log") / "stderr.txt"
+
+
+@pytest.fixture(scope="module")
+def address(runs, log):
     pytest.importorskip("gradio", reason="Gradio is not installed: pip install -e '.[app]'")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, ROOT / "scripts/app.py", "--runs", runs, "--port", port]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as server:
-        yield server.stdout.readline().split()[0]
+    command = [sys.executable, "-c", WATCH, ROOT / "scripts/app.py", "--runs", runs, "--port", port]
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as server,
+    ):
+        line = server.stdout.readline()
+        assert line.startswith("http://127.0.0.1:"), log.read_text(encoding="utf-8")
+        yield line.split()[0]
         server.terminate()
 
 
@@ -153,3 +175,13 @@ def test_text_never_becomes_markup(open_page):
     page.wait_for_timeout(500)  # an image would be asked for by now
     assert page.evaluate("window.hit") is None
     assert page.locator(".chaii :is(img, script, a)").count() == 0
+
+
+@pytest.mark.slow
+def test_the_server_connects_to_itself_alone(open_page, log):
+    page = open_page(1280)
+    ask(page, "demo_muril", HINDI, CONTEXT)
+    lines = [line.split() for line in log.read_text(encoding="utf-8").splitlines()]
+    asked = {line[1] for line in lines if line[:1] and line[0].startswith("socket.")}
+    assert asked
+    assert asked <= {"127.0.0.1", "localhost", "None"}
