@@ -123,6 +123,7 @@ def test_backbones_and_rates_are_the_winners(winner):
         warmup_ratio=warmup,
         encoder_millions=winner.backbone.encoder_millions,
         effective_batch_size=step,
+        licence=winner.backbone.licence,
     )
 
 
