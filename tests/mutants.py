@@ -48,6 +48,7 @@ NO_RESULT = {
     "print", "tqdm", "_notice", "warn", "disable_tqdm", "progress", "set_postfix", "strict",
     "_BATCH_ROWS", "_BATCH_CHARACTERS", "_CHUNK_CHARACTERS", "_CHUNK_TOKENS", "_CPU_TOKENS",
     "_ROWS", "_SHOWN", "QuietProgress", "remove_callback", "digest_size", "encoding", "observed",
+    "verbose",
 }  # fmt: skip
 
 COMPARE = {
@@ -102,7 +103,7 @@ def propose(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield "negation", changed(test=ast.UnaryOp(ast.Not(), test))
         case ast.Constant(value=bool(value)):
             yield "true false", ast.Constant(not value)
-        case ast.Constant(value=int(value) | float(value)):
+        case ast.Constant(value=int(value) | float(value)) if abs(value) < 1e9:
             yield "constant", ast.Constant(value + 1)
             yield "constant", ast.Constant(value - 1)
         case ast.Call(keywords=keywords):

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForQuestionAnswering, A
 
 from chaii import Reader
 from chaii.config.errors import ConfigError
+from chaii.ensemble import answerer
 from chaii.ensemble.answerer import find_checkpoints, load_answerer
 from chaii.run_folder import Prediction
 
@@ -345,3 +346,18 @@ def test_a_plain_checkpoint_is_read_in_windows_that_fit_it(save_checkpoint, posi
     [[loaded]] = answerer.groups.values()
     assert (loaded.max_length, loaded.doc_stride) == window
     assert loaded.checkpoint.max_answer_tokens == 30
+
+
+def test_twenty_spans_are_widened_to_words(reader, monkeypatch):
+    asked = []
+    decode = answerer.decode_n_best
+
+    def spy(logits, *, n, decoding):
+        asked.append(n)
+        return decode(logits, n=n, decoding=decoding)
+
+    monkeypatch.setattr(answerer, "decode_n_best", spy)
+    reader(question=QUESTION, context=CONTEXT)
+    reader(question=QUESTION, context=CONTEXT, top_k=30)
+    reader(question=QUESTION, context=CONTEXT, top_k=3, align_to_words=False)
+    assert asked == [20, 30, 3]

@@ -246,3 +246,18 @@ def test_members_with_one_tokenizer_share_tokens_and_windows(infer):
     )
     assert one.windows is same.windows
     assert one.windows["length"].max() > third.windows["length"].max()
+
+
+def test_the_time_is_estimated_from_two_batches_of_all_lengths(infer, monkeypatch):
+    seen = []
+
+    def predict(_model, windows, _store, **_options):
+        seen.append(windows)
+
+    monkeypatch.setattr(members, "predict_logits", predict)
+    job = infer("predict_batch_size=3", rows=8)
+    assert len(job.windows) > 20
+    assert job.estimate_seconds() > 0
+    assert [len(windows) for windows in seen] == [3, 6]
+    length = job.windows["length"]
+    assert (seen[1]["length"].min(), seen[1]["length"].max()) == (length.min(), length.max())

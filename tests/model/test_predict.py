@@ -74,5 +74,10 @@ def test_a_window_longer_than_a_batch_is_a_batch_alone(
     plan, store = toy_plan[kind].head(3), toy_store[kind]
     expected = predict_logits(make_model(kind), plan, store, batch_size=1)
     monkeypatch.setattr("chaii.model.predict._CPU_TOKENS", 2)
-    found = predict_logits(make_model(kind), plan, store, batch_size=50)
+    model, rows = make_model(kind), []
+    model.register_forward_pre_hook(
+        lambda _model, _args, inputs: rows.append(len(inputs["input_ids"])), with_kwargs=True
+    )
+    found = predict_logits(model, plan, store, batch_size=50)
+    assert rows == [1, 1, 1]
     np.testing.assert_array_equal(found.start, expected.start)

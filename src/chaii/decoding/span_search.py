@@ -54,7 +54,7 @@ def softmax_rows(values: FloatArray, row_start: IntArray) -> NDArray[np.float64]
     result -= np.repeat(np.where(np.isfinite(peak), peak, 0), length)
     np.exp(result, out=result)
     total = np.add.reduceat(result, first)
-    result /= np.repeat(np.where(total > 0, total, 1), length)
+    result /= np.repeat(np.maximum(total, 1), length)  # 0 where a row is all -inf
     result[values == -np.inf] = -np.inf
     return result
 
