@@ -65,3 +65,5 @@ def test_the_counts_of_the_page_are_those_of_the_results(results):
     assert drawn == counts["drawn", "noticed"] + counts["drawn", "survived"]
     assert noticed == counts["drawn", "noticed"]
     assert by_hand == counts["by hand", "noticed"]
+    assert drawn >= 200
+    assert noticed >= MUTANTS["SHARE"] * drawn
