@@ -95,16 +95,16 @@ MINE = {  # a file of one's own, the scripts that take it, and what shows that t
 }
 
 
-@pytest.mark.parametrize("option", ["--config-dir={}", "hydra.searchpath=[{}]"])
-@pytest.mark.parametrize(
-    ("command", "shown"), [case for _, cases in MINE.values() for case in cases.items()]
-)
-def test_each_script_takes_a_folder_of_further_settings(
-    command, shown, option, run_script, tmp_path
-):
+SHOWN = {command: shown for _, cases in MINE.values() for command, shown in cases.items()}
+PATHS = [(command, "--config-dir={}") for command in SHOWN]
+PATHS += [(command, "hydra.searchpath=[{}]") for command in ("ablate study=mine", "download mine")]
+
+
+@pytest.mark.parametrize(("command", "option"), PATHS)
+def test_each_script_takes_a_folder_of_further_settings(command, option, run_script, tmp_path):
     for name, (text, _) in MINE.items():
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text)
     status, _, errors = run_script(*command.split(), option.format(tmp_path))
     assert status == 1
-    assert shown in errors
+    assert SHOWN[command] in errors
