@@ -1,5 +1,6 @@
 """Several processes that train one model, as torchrun starts them; one of them leads."""
 
+import atexit
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
@@ -54,4 +55,5 @@ def anywhere(flag: bool) -> bool:
 @cache
 def _line() -> Any:
     """Open a line between the processes that a GPU's time limits do not hold for."""
+    atexit.register(distributed.destroy_process_group)  # its threads must end before Python does
     return distributed.new_group(backend="gloo", timeout=_PATIENCE)
