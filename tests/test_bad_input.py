@@ -208,7 +208,7 @@ CASES = {  # a command, and what its line says
     ANSWER
     + "who? --context {w}/good.csv": "gone: no run in data/runs, no ensemble in .*, no check",
     ANSWER
-    + "who? --context {w}/good.csv --precision int8": "precision=int8: is gone; 8-bit integers are",
+    + "who? --context {w}/good.csv --precision int8": "precision=int8: is gone; write an export",
     "export gone": "gone: is neither a run nor a folder, so it has no exports",
     ANSWER + "who? --context {w}/good.csv --top-k 0": "top_k=0: must be at least 1",
     ANSWER + "who? --context {w}/gone.txt": "gone.txt: cannot be read: No such file or directory",

@@ -244,7 +244,7 @@ def test_an_export_of_a_checkpoint_is_checked_on_rows_that_are_given(
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({"precision": "int8"}, "precision=int8: is gone; 8-bit integers are for exports"),
+        ({"precision": "int8"}, "precision=int8: is gone; write an export by scripts/export.py"),
         ({"precision": "onnx_int4"}, "must be one of auto, fp32, bf16, fp16, onnx, onnx_int8$"),
         (
             {"precision": "onnx", "device": "cuda"},

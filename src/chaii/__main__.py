@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _summarise(script: Path) -> str:
-    """The first sentence of a script's docstring, without its example."""
+    """Take the first sentence of a script's docstring, without its example."""
     text = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
     return text.partition("\n")[0].partition(": ``")[0].replace("``", "").rstrip(".")
 

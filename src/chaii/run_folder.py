@@ -294,7 +294,7 @@ def find_runs(root: Path, name: str) -> list[RunFolder]:
 
 
 def list_runs(root: Path) -> list[str]:
-    """Names of the runs with a finished fold, sorted."""
+    """List the names of the runs with a finished fold, sorted."""
     folds = (path for path in root.glob("*/fold*") if path.is_dir())
     runs = (RunFolder(root, path.parent.name, path.name.removeprefix("fold")) for path in folds)
     return sorted({run.name for run in runs if run.is_finished})

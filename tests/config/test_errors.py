@@ -16,8 +16,8 @@ OVERRIDES = {
     "trainer.logging_steps=many": "trainer.logging_steps: Value 'many' of type 'str' could not be "
     "converted to Integer",
     "folds.scheme=random": "folds.scheme: Invalid value 'random', expected one of",
-    "trainer.precision=int8": "trainer.precision=int8: is gone; 8-bit integers are for exports: "
-    "write one by scripts/export.py",
+    "trainer.precision=int8": "trainer.precision=int8: is gone; write an export by "
+    "scripts/export.py, read it by Reader(..., precision='onnx_int8')",
     "backbone.config.layers=2": "backbone.config.layers: not set yet; "
     "+backbone.config.layers=... adds it",
     "name=a=b": "name=a=b: no override of the form key=value",

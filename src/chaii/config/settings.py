@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _NO_RESULT = re.compile(  # settings that no result depends on
-    r"overwrite|verify|paths\..*|backbone\.licence|corpora\.\w+\.(homepage|licence|description|download.*)"
+    r"overwrite|verify|paths\..*|backbone\.licence"
+    r"|corpora\.\w+\.(homepage|licence|description|download.*)"
     r"|trainer\.(restarts|num_workers|num_threads|logging_steps|predict_batch_size)"
 )
 RENAMED = {  # a pattern of the old key, and what takes its place; applied in this order
@@ -32,13 +33,8 @@ RENAMED = {  # a pattern of the old key, and what takes its place; applied in th
     r"method.voice": "method.group",
 }
 
-_WAY_OUT = {  # by setting and value, what takes the place of a value that is gone
-    (
-        "precision",
-        "int8",
-    ): "8-bit integers are for exports: write one by scripts/export.py, read it "
-    "by Reader.from_pretrained(..., precision='onnx_int8')",
-}
+_EXPORT = "write an export by scripts/export.py, read it by Reader(..., precision='onnx_int8')"
+_WAY_OUT = {("precision", "int8"): _EXPORT}  # by setting and value that is gone: what to do instead
 
 
 def flatten_settings(config: Any, *, inside: str = "") -> dict[str, Any]:
@@ -104,7 +100,7 @@ def find_renamed(key: str) -> str | None:
 
 
 def find_way_out(key: str, value: str) -> str | None:
-    """Tell what takes the place of a value that a setting had once; None for any other value.
+    """Tell what to do instead of setting a value that is gone; None for any other value.
 
     >>> find_way_out("trainer.precision", "fp8")
     """

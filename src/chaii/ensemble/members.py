@@ -64,6 +64,11 @@ class Member:
         """The tokenizer that the run was trained with."""
         return load_local(AutoTokenizer, self.run.model)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """The digest of the tokenizer, which takes a second for a large vocabulary."""
+        return fingerprint_tokenizer(self.tokenizer)
+
 
 class Inference:
     """One member applied to the test rows: its logits, and how long they take.
@@ -84,7 +89,7 @@ class Inference:
         precision = config.precision or Precision[member.config.trainer.precision]
         self.precision = choose_precision(precision)
         self.test = test
-        key = fingerprint_tokenizer(member.tokenizer), length, stride
+        key = member.fingerprint, length, stride
         if key not in shared:
             tokens = Path(config.paths.tokens)
             store = open_store(test, member.tokenizer, tokens, verify=config.verify)
@@ -219,7 +224,7 @@ def gather_members(config: EnsembleConfig) -> Ensemble:
             runs.setdefault(name, []).append(member)
             backbones.setdefault(member.config.backbone.name, []).append(member)
     for backbone, members in backbones.items():
-        if len({fingerprint_tokenizer(member.tokenizer) for member in members}) > 1:
+        if len({member.fingerprint for member in members}) > 1:
             names = ", ".join(member.name for member in members)
             raise ConfigError(f"backbone {backbone}: {names} do not share a tokenizer")
     if config.ensemble.voters is Voters.backbones:

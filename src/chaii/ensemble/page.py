@@ -27,7 +27,7 @@ Answer = Mapping[str, Any]  # score, start, end, answer
 
 
 def find_choices(runs: Path, conf: Path) -> list[str]:
-    """Names of the finished runs, then of the ensembles whose runs are all there.
+    """List the finished runs, then the ensembles whose runs are all there, by name.
 
     An ensemble that has the name of a run is left out, as that name means the run.
 

@@ -18,7 +18,7 @@ _TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 
 
 def choose_fold(runs: Sequence[RunFolder]) -> RunFolder:
-    """The fold with the best Jaccard; one that held out rows goes before one that did not.
+    """Choose the fold with the best Jaccard; one that held out rows goes before one that did not.
 
     Raises:
         ValueError: the metrics of a fold cannot be read.
@@ -87,7 +87,7 @@ def render_card(
 
 
 def _read_scores(run: RunFolder) -> Iterator[dict[str, Any]]:
-    """Scores of all held-out rows, then of each language; none if the fold held out no row."""
+    """Read the scores of all held-out rows, then of each language; a fold may have none."""
     metrics = run.read_metrics()
     if not metrics.get("rows"):
         return
@@ -106,7 +106,7 @@ def _read_scores(run: RunFolder) -> Iterator[dict[str, Any]]:
 def _list_results(
     scores: Sequence[Mapping[str, Any]], config: TrainConfig, hub_names: Mapping[str, str]
 ) -> list[Any]:
-    """The scores as the Hub's model index has them."""
+    """List the scores as the Hub's model index has them."""
     from huggingface_hub import EvalResult
 
     corpora = [_clean(name) for name in config.folds.validation_corpora]
@@ -125,7 +125,7 @@ def _list_results(
 
 
 def _find_base(config: TrainConfig) -> str | None:
-    """The Hub's name of the weights that were fine-tuned; None for a folder or from scratch."""
+    """Find the Hub's name of the weights that were fine-tuned; None for a folder or scratch."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 

@@ -101,7 +101,7 @@ def export_model(
 
 
 def _read_logits(model: Any, windows: pd.DataFrame, store: TokenStore) -> list[Any]:
-    """Start and end logits of each window, ``(2, tokens)``, in float32, without padding."""
+    """Compute the start and end logits of each window, ``(2, tokens)``, without padding."""
     logits: list[Any] = [None] * len(windows)
     length = windows["length"].to_numpy()
     for rows, *sides in run_batches(
