@@ -3,8 +3,8 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -44,20 +44,37 @@ class Prediction:
     end_logits: NDArray[np.float16]
     null_logits: NDArray[np.float16] | None = None  # (windows, 2); None in older run folders
 
-    def save(self, folder: Path) -> None:
-        """Write all parts into `folder`, in place of an earlier one."""
-        with write_whole(folder) as building:
+    @staticmethod
+    def write(
+        folder: Path,
+        examples: Dataset,
+        windows: pd.DataFrame,
+        parts: Iterable[Sequence[NDArray[np.float16]]],
+    ) -> None:
+        """Write a prediction into `folder`, in place of an earlier one.
+
+        `parts` gives the start, end and null logits of some windows after another, so that those
+        of all windows need never be in memory.
+        """
+        tokens = int((windows["context_to"] - windows["context_from"]).sum())
+        shapes = {"start": (tokens,), "end": (tokens,), "null": (len(windows), 2)}
+        with write_whole(folder) as building, ExitStack() as stack:
             building.mkdir()
-            pq.write_table(self.examples.with_format("arrow")[:], building / "examples.parquet")
-            self.windows.to_parquet(building / "windows.parquet")
-            np.save(building / "start_logits.npy", self.start_logits)
-            np.save(building / "end_logits.npy", self.end_logits)
-            if self.null_logits is not None:
-                np.save(building / "null_logits.npy", self.null_logits)
+            pq.write_table(examples.with_format("arrow")[:], building / "examples.parquet")
+            windows.to_parquet(building / "windows.parquet")
+            files = []
+            for name, shape in shapes.items():
+                file = stack.enter_context((building / f"{name}_logits.npy").open("wb"))
+                header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                files.append(file)
+            for part in parts:
+                for file, logits in zip(files, part, strict=True):
+                    file.write(np.ascontiguousarray(logits).data)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; start and end logits are memory-mapped.
+        """Read what `write` wrote; start and end logits are memory-mapped.
 
         Raises:
             ValueError: a part is missing or damaged, or the parts do not fit each other.

@@ -3,12 +3,21 @@
 import numpy as np
 import pandas as pd
 
-from chaii.evaluation.plots import draw_gains, draw_history, draw_plan, draw_scores
+from chaii.evaluation.plots import draw_corpora, draw_gains, draw_history, draw_plan, draw_scores
 
 
 def read_labels(figure):
     axes = [axis for axis in figure.axes if axis.get_legend()]
     return {text.get_text() for axis in axes for text in axis.get_legend().get_texts()}
+
+
+def test_corpora_show_each_language_and_name():
+    examples = pd.DataFrame({"corpus": ["chaii", "chaii", "squad"], "characters": [900, 90, 50]})
+    figure = draw_corpora(examples.assign(language=["hindi", "tamil", "english"]))
+    assert read_labels(figure) == {"hindi", "tamil", "english"}
+    widths = sorted(bar.get_width() for bar in figure.axes[0].patches)
+    assert widths == [0, 0, 0, 1, 1, 1]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["squad", "chaii"]
 
 
 def test_the_plan_names_its_corpora_and_stages():

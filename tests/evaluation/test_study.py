@@ -10,6 +10,7 @@ from chaii.evaluation.study import (
     correct_holm,
     draw_effects,
     format_effects,
+    state_effects,
 )
 
 ARTICLES, QUESTIONS = 16, 20
@@ -146,3 +147,25 @@ def test_the_table_names_the_arms_and_fits_a_page(effects):
 def test_the_plot_has_a_line_per_arm_but_the_reference(effects):
     axis = draw_effects(effects.reset_index()).axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["good", "same", "bad"]
+
+
+def test_changes_are_told_in_words(effects):
+    table, changes = effects.reset_index(), {"good": "more of it"}
+    rows = format_effects(table, make_costs(table), changes=changes).splitlines()
+    assert [row.split("|")[2].strip() for row in rows[2:6]] == ["", "more of it", "", ""]
+    assert "change" not in format_effects(table, make_costs(table))
+
+
+def test_each_arm_has_a_sentence_with_its_verdict(effects):
+    good, same, bad = state_effects(effects.reset_index(), changes={"good": "more of it"})
+    assert good.startswith("`good` (more of it): +")
+    assert "; better than `full`, p = 0." in good
+    assert "; no finding, p = " in same
+    assert "; worse than `full`, p = 0." in bad
+
+
+def test_one_run_has_no_verdict():
+    table = compare_arms(make_rows({"full": 0.5, "good": 0.7}, runs=1), reference="full")
+    assert state_effects(table, changes={})[0].endswith(
+        "points of Jaccard; no verdict from one run."
+    )

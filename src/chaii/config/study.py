@@ -18,6 +18,7 @@ class StudyConfig:
     reference: str = MISSING  # the arm that the others are compared with
     seeds: list[int] = MISSING
     folds: list[str] = field(default_factory=lambda: ["0"])  # dealt to the seeds in turn
+    changes: dict[str, str] = field(default_factory=dict)  # what an arm changes, for its results
     tokens: int | None = None  # that every run trains, see recipe.max_tokens; None: all it has
 
 

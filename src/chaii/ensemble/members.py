@@ -1,8 +1,6 @@
 """Members of an ensemble: finished folds, and their logits for out-of-fold and for test rows."""
 
-import ctypes
 import hashlib
-import mmap
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset, concatenate_datasets
-from datasets.table import MemoryMappedTable
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedModel
 
@@ -31,11 +27,14 @@ from chaii.files import digest_folder, is_intact, seal_folder
 from chaii.model.backbone import load_local
 from chaii.model.precision import choose_precision
 from chaii.model.predict import WindowLogits, predict_logits
+from chaii.recipe.mapped_memory import release_pages, release_table
 from chaii.recipe.pair_template import fingerprint_tokenizer
 from chaii.recipe.span_labels import IntArray
 from chaii.recipe.token_store import TokenStore, open_store
 from chaii.recipe.windows import slide
 from chaii.run_folder import Prediction, RunFolder, find_runs
+
+_PART = 8192  # windows whose logits are in memory at once
 
 # The tokens and windows of the test rows by the digest of a tokenizer, length and stride.
 Shared = dict[tuple[str, int, int], tuple[TokenStore, pd.DataFrame]]
@@ -122,9 +121,10 @@ class Inference:
     def predict(self) -> Prediction:
         """Logits of the test rows: from the cache, or computed and cached."""
         if not self.is_cached:
-            logits = self._run(self._load_model(), self.windows)
-            ids = self.test.select_columns(["id"])
-            Prediction(ids, self.windows, *logits).save(self.cache)
+            model, windows = self._load_model(), self.windows
+            firsts = range(0, len(windows), _PART)
+            parts = (self._run(model, windows.iloc[first : first + _PART]) for first in firsts)
+            Prediction.write(self.cache, self.test.select_columns(["id"]), windows, parts)
             seal_folder(self.cache)
             release_pages(self.store.input_ids)
         stored = Prediction.load(self.cache)
@@ -157,30 +157,6 @@ class Inference:
         return predict_logits(
             model, windows, self.store, batch_size=self.batch_size, precision=self.precision
         )
-
-
-def release_pages(*arrays: NDArray[Any]) -> None:
-    """Give back the memory of files that are mapped as arrays; they are read again when needed.
-
-    Pages of a mapped file count as memory of this process from the first time that they are read.
-    """
-    for array in arrays:
-        owner: Any = array
-        while owner is not None and not hasattr(owner, "_mmap"):
-            owner = getattr(owner, "base", None)
-        if owner is not None and hasattr(mmap, "MADV_DONTNEED"):
-            owner._mmap.madvise(mmap.MADV_DONTNEED)
-
-
-def release_table(examples: Dataset) -> None:
-    """Give back the memory of a table that is mapped; see `release_pages`."""
-    if not isinstance(examples.data, MemoryMappedTable) or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    chunks = (chunk for column in examples.data.columns for chunk in column.chunks)
-    for buffer in (buffer for chunk in chunks for buffer in chunk.buffers() if buffer):
-        first = -(-buffer.address // mmap.PAGESIZE) * mmap.PAGESIZE  # of the pages inside
-        size = max(0, buffer.address + buffer.size - first)
-        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(size), mmap.MADV_DONTNEED)
 
 
 class OofPredictions(NamedTuple):

@@ -54,7 +54,7 @@ class Evaluator:
             read_context_logits(prediction, self._store, max_answer_tokens=most)
         )
         if run:
-            prediction.save(run.logits)
+            Prediction.write(run.logits, self._examples, self._windows, [logits])
             write_oof_table(run.oof, make_oof_table(self._examples, answers))
         golds, languages = self._examples["answer_text"][:], self._examples["language"][:]
         return score_answers(answers["prediction"].to_list(), golds, languages)

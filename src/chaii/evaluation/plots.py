@@ -1,4 +1,4 @@
-"""Figures of the write-up: the plan, training histories, scores, and gains of methods."""
+"""Figures of the write-up: corpora, the plan, training histories, scores, and gains of methods."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -23,6 +23,33 @@ _STYLE = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
 }
+
+
+def draw_corpora(examples: pd.DataFrame) -> Figure:
+    """Draw how many questions each corpus has, by language, and how long its contexts are.
+
+    Args:
+        examples: one row per question, with the columns ``corpus``, ``language`` and
+            ``characters``, those of its context.
+    """
+    counts = pd.crosstab(examples["corpus"], examples["language"])
+    counts = counts.loc[counts.sum(axis=1).sort_values().index]
+    lengths = [examples.loc[examples["corpus"] == name, "characters"] for name in counts.index]
+    rows = np.arange(len(counts))
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(8, 1 + 0.3 * len(counts)))
+        left, right = figure.subplots(1, 2, sharey=True)
+        before = np.zeros(len(counts))
+        for language, colour in zip(counts, cycle(_COLOURS), strict=False):
+            left.barh(rows, counts[language], left=before, color=colour, label=language)
+            before += counts[language].to_numpy()
+        left.set_yticks(rows, counts.index)
+        left.set(xlabel="questions")
+        left.legend(loc="lower right")
+        right.boxplot(lengths, positions=rows, orientation="horizontal", whis=(1, 99), sym="")
+        right.set(xlabel="characters per context (box: middle half; line: 98 %)", xscale="log")
+        right.set_yticks(rows, counts.index)
+    return figure
 
 
 def draw_plan(plan: pd.DataFrame, *, effective_batch_size: int, slices: int = 40) -> Figure:

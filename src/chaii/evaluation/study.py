@@ -111,7 +111,12 @@ def correct_holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     return adjusted
 
 
-def format_effects(effects: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> str:
+def format_effects(
+    effects: pd.DataFrame,
+    runs: Sequence[Mapping[str, Any]],
+    *,
+    changes: Mapping[str, str] | None = None,
+) -> str:
     """Format the comparison as a GitHub table in points (hundredths) with costs, and a verdict.
 
     Costs are means per run: millions of tokens trained, and minutes of CPU time.
@@ -119,6 +124,7 @@ def format_effects(effects: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> 
     Args:
         effects: as `compare_arms` gives them.
         runs: records of all runs, with arm, tokens and cpu_seconds.
+        changes: what an arm changes, in words.
     """
     costs = (
         pd.DataFrame(runs)
@@ -134,7 +140,9 @@ def format_effects(effects: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> 
         }
         cost = costs.loc[row["arm"]]
         lines.append(
-            {"arm": row["arm"], **shown}
+            {"arm": row["arm"]}
+            | ({"change": changes.get(row["arm"], "")} if changes else {})
+            | shown
             | {"p": "" if np.isnan(row["p"]) else f"{row['p']:.3f}"}
             | {"Mtok": f"{cost['tokens'] / 1e6:.2f}", "min": f"{cost['cpu_seconds'] / 60:.1f}"}
         )
@@ -142,6 +150,24 @@ def format_effects(effects: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> 
     fewest, most = effects["runs"].min(), effects["runs"].max()
     runs_per_arm = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     return f"{table}\n\nRuns per arm: {runs_per_arm}. {_state_verdict(effects)}"
+
+
+def state_effects(effects: pd.DataFrame, *, changes: Mapping[str, str]) -> list[str]:
+    """State the effect of each arm in a sentence; without an interval there is no verdict.
+
+    An effect is called better or worse only where it is significant after Holm's correction.
+    """
+    sentences = []
+    for row in effects[1:].to_dict("records"):
+        change = changes.get(row["arm"], "")
+        side = "better" if row["jaccard_effect"] > 0 else "worse"
+        finding = f"{side} than `{effects['arm'][0]}`" if row["p"] < 1 - LEVEL else "no finding"
+        finding = (
+            "no verdict from one run" if np.isnan(row["p"]) else f"{finding}, p = {row['p']:.3f}"
+        )
+        effect = _format_effect(row, "jaccard")
+        sentences.append(f"`{row['arm']}` ({change}): {effect} points of Jaccard; {finding}.")
+    return sentences
 
 
 def draw_effects(effects: pd.DataFrame) -> Figure:

@@ -117,7 +117,7 @@ class StudyFolder:
         rows = rows[rows["arm"].isin(rank)].merge(compared)
         rows = rows.sort_values("arm", key=lambda names: names.map(rank), kind="stable")
         effects = compare_arms(rows, reference=study.reference, rounds=rounds)
-        text = format_effects(effects, self.read_runs())
+        text = format_effects(effects, self.read_runs(), changes=study.changes)
         with write_whole(self.path / "effects.md") as building:
             building.write_text(text + "\n", encoding="utf-8")
         with write_whole(self.path / "effects.png") as building:

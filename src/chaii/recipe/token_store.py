@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from chaii.files import is_intact, seal_folder, write_whole
+from chaii.recipe.mapped_memory import release_table
 from chaii.recipe.pair_template import (
     PairTemplate,
     fingerprint_tokenizer,
@@ -214,6 +215,7 @@ def _read_texts(examples: Dataset, column: str) -> Iterator[bytes]:
     for table in stored.iter(batch_size=_BATCH_ROWS):
         for text in table[column].cast(pa.large_binary()).to_pylist():
             yield text.decode().lstrip().encode() if column == "question" else text
+        release_table(examples)
 
 
 def _write_store(home: Path, texts: Iterator[str], tokenizer: Any) -> None:
