@@ -1,9 +1,10 @@
 """Row 7: cost against quality: what the formats of a run take, and the Jaccard that they keep.
 
 Latency is that of one question on a context of 1,500 words, made of paragraphs of XQuAD-en; Jaccard
-is that of the questions of XQuAD-en, each on its own paragraph. Needs CHAII_DATA and finished
-English runs, such as english_minilm; exports that a run lacks are written. The formats answer in
-turns, and medians are taken, as other processes may share the machine.
+is that of the questions of XQuAD-en, each on its own paragraph, on articles that all runs held out.
+Needs CHAII_DATA and finished English runs, such as english_minilm or students of
+scripts/distill.py; exports that a run lacks are written. The formats answer in turns, and medians
+are taken, as other processes may share the machine.
 
     python benchmarks/cost.py --model english_minilm ...
 """
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from datasets import Dataset
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -35,6 +37,7 @@ from chaii.ensemble.answerer import find_checkpoints
 from chaii.evaluation.bootstrap import bootstrap_interval
 from chaii.evaluation.metrics import best_jaccard
 from chaii.model.onnx import EXPORTS
+from chaii.run_folder import Prediction, find_runs
 
 HERE = Path(__file__).parent
 FORMATS = {
@@ -53,7 +56,8 @@ COSTS = {
 WORDS = 1500
 NOTE = (
     "Bold, and filled in the picture: on the Pareto front. The difference of Jaccard, with an "
-    "interval of 95% over contexts, and the equal answers are against torch fp32 of the same run. "
+    "interval of 95% over contexts, and the equal answers are against torch fp32 of the same run, "
+    "on the {rows} questions whose articles all runs held out. "
     "Times are medians of {rounds} turns, in which the formats took turns; "
     "ONNX Runtime is {onnx}."
 )
@@ -82,6 +86,16 @@ def mark_front(costs: Sequence[float], scores: Sequence[float]) -> list[bool]:
         not any(a <= cost and b >= score and (a, b) != (cost, score) for a, b in points)
         for cost, score in points
     ]
+
+
+def keep_held_out(examples: Dataset, names: Sequence[str], runs: Path) -> Dataset:
+    """Keep the questions on articles that every fold of the runs held out."""
+    articles = set(examples["article"])
+    for run in (run for name in names for run in find_runs(runs, name)):
+        articles &= set(Prediction.load(run.logits).examples["article"])
+    if not articles:
+        raise ValueError(f"{', '.join(names)}: no article of XQuAD-en was held out by all folds")
+    return examples.select(np.flatnonzero(np.isin(examples["article"][:], list(articles))))
 
 
 def open_readers(names: Sequence[str], runs: Path, *, threads: int) -> dict[Any, Reader]:
@@ -202,6 +216,7 @@ def main() -> None:
         "xquad_en", CorpusConfig(CorpusFormat.squad_json, path, language="english")
     )
     context, question = make_long_context(examples["context"][:]), examples["question"][0]
+    examples = keep_held_out(examples, names, runs)
     if arguments.quick:
         examples = examples.select(range(20))
     points: dict[Any, dict[str, Any]] = {
@@ -232,7 +247,9 @@ def main() -> None:
             command=f"python benchmarks/cost.py --model {' '.join(names)}",
             picture="cost.png",
             table=table.to_dict("records"),
-            note=NOTE.format(rounds=arguments.rounds, onnx=version("onnxruntime"))
+            note=NOTE.format(
+                rounds=arguments.rounds, rows=len(examples), onnx=version("onnxruntime")
+            )
             + BUSY.format(load=load, cores=cores) * (load > cores),
             samples=samples,
         )

@@ -142,6 +142,13 @@ CASES = {  # a command, and what its line says
     "download squad paths=gone": "paths=gone: conf/ has no .*; one of kaggle, local",
     "download squad corpora.gone.path=x": "corpora.gone: not set yet",
     "filter_questions --corpus gone": "corpora=gone: conf/ has no corpora/gone.yaml",
+    "distill": r"distill.teachers=\[\]: name the finished runs that teach",
+    "distill distill.teachers=[demo_muril]": "demo_muril'.: name each once, and not the student",
+    "distill distill.teachers=[a,a]": r"teachers=\['a', 'a'\]: name each once, and not the student",
+    "distill distill.teachers=[../a]": "distill.teachers=../a: must be a plain name",
+    "distill distill.teachers=a": "distill.teachers: Invalid value",
+    "distill distill.teacher=[a]": "distill.teacher: no such setting; is teachers meant",
+    "distill distill.teachers=[gone] " + IN: "runs/gone/fold0: no finished fold; a teacher must",
     # the form of settings, types, numbers
     "train fold": "fold: no override of the form key=value",
     "train name=a=b": "name=a=b: no override of the form key=value; quote special characters",
@@ -155,6 +162,10 @@ CASES = {  # a command, and what its line says
     "train backbone.learning_rate=1e999": "backbone.learning_rate=inf: must be finite and above 0",
     "train trainer.max_steps=0": "trainer.max_steps=0: must be at least 1",
     "train trainer.per_device_train_batch_size=9999999999": "effective_batch_size=8: must be",
+    "train distill.temperature=0": "distill.temperature=0.0: must be finite and above 0",
+    "train distill.temperature=-1": "distill.temperature=-1.0: must be finite and above 0",
+    "train distill.weight=1.5": "distill.weight=1.5: must be a share, from 0 to 1",
+    "train distill.weight=-0.1": "distill.weight=-0.1: must be a share, from 0 to 1",
     "train recipe.stages=null": "recipe.stages: field 'recipe.stages' is not Optional",
     "train recipe.stages=[]": "recipe.stages: must hold at least one stage",
     "train recipe.stages=[1]": r"recipe.stages\[0\]: Invalid type assigned: int",
@@ -388,6 +399,8 @@ ENSEMBLE = "ensemble ensemble.members=[demo_muril] paths.runs={runs} " + IN
 PUBLISH = "publish demo_muril --runs {runs}"
 ANSWERS = "answer --model demo_muril --runs {runs} --output {out}/answers.csv --input {w}/good.csv"
 TRAIN = "train max_examples=40 paths.runs={runs} " + IN
+STUDENT = "distill name=student distill.teachers=[demo_muril] max_examples=40 paths.runs={runs} "
+STUDENT += IN
 DAMAGES = [  # a file of a finished fold, what happens to it, who reads it, what is said
     ("metrics.json", remove, BOARD, "demo_muril: no finished fold of run 'demo_muril'"),
     ("metrics.json", tear, BOARD, "fold0/metrics.json: cannot be read: "),
@@ -412,6 +425,10 @@ DAMAGES = [  # a file of a finished fold, what happens to it, who reads it, what
     ("config.yaml", drop_group, ENSEMBLE, "fold0/config.yaml: lacks recipe.predict_max_length, "),
     ("config.yaml", replace(b"a: ["), TRAIN, "fold0/config.yaml: cannot be read: "),
     ("config.yaml", replace(b"name: x"), TRAIN, "fold0/config.yaml: lacks backbone.name, recipe"),
+    ("metrics.json", remove, STUDENT, "demo_muril/fold0: no finished fold; a teacher must have"),
+    ("config.yaml", replace(b"a: ["), STUDENT, "fold0/config.yaml: cannot be read: "),
+    ("oof.parquet", remove, STUDENT, "demo_muril/fold0: held out 0 rows that the student does not"),
+    ("model/model.safetensors", tear, STUDENT, "fold0/model: cannot be loaded"),
     ("oof.parquet", remove, REPORT, "no out-of-fold table: no example was held out"),
     ("oof.parquet", tear, REPORT, "fold0/oof.parquet: cannot be read: "),
     ("oof.parquet", replace(b""), REPORT, "fold0/oof.parquet: cannot be read: "),
@@ -454,7 +471,7 @@ def test_a_damaged_run_is_one_line_that_names_it(
 ):
     damage(runs / "demo_muril/fold0" / file)
     words = command.format(runs=runs, out=tmp_path / "out", w=world).split()
-    if words[0] in ("train", "ensemble"):
+    if words[0] in ("train", "distill", "ensemble"):
         words.append(f"paths.demo={demo_run.root.parent}/demo")
     assert re.search(said, read_line(*call(*words)))
 

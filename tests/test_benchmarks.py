@@ -2,7 +2,11 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
+
+from chaii.run_folder import Prediction, RunFolder
 
 
 @pytest.fixture
@@ -162,6 +166,21 @@ def test_the_long_context_has_its_words(load):
     assert make(["a b", "a b", "c d e"], 4) == "a b c d"
     with pytest.raises(ValueError, match="5 words where 6 are needed"):
         make(["a b", "c d e"], 6)
+
+
+def test_quality_is_that_of_questions_no_run_has_trained_on(load, make_examples, tmp_path):
+    examples = make_examples([(f"q{i}?", f"text {i}", "text", 0) for i in range(5)])
+    folds = {("a", "0"): [0, 1, 2], ("b", "0"): [1, 2, 3], ("c", "0"): [3], ("c", "1"): [4]}
+    windows = pd.DataFrame({"example": [0], "context_from": [0], "context_to": [0]})
+    for (name, fold), rows in folds.items():
+        run = RunFolder(tmp_path, name, fold)
+        run.finish({})
+        none = np.zeros(0, np.float16)
+        Prediction(examples.select(rows), windows, none, none).save(run.logits)
+    keep = load("cost").keep_held_out
+    assert keep(examples, ["a", "b"], tmp_path)["id"][:] == ["toy-1", "toy-2"]
+    with pytest.raises(ValueError, match="c: no article of XQuAD-en was held out by all folds"):
+        keep(examples, ["c"], tmp_path)
 
 
 def test_a_result_with_a_picture_is_a_section(load):

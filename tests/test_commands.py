@@ -76,7 +76,7 @@ def test_each_run_of_a_sweep_has_its_own_name(run_script, tmp_path):
 MINE = {  # a file of one's own, the scripts that take it, and what shows that they read it
     "experiment/mine.yaml": (
         "# @package _global_\ndefaults: [demo_muril, _self_]\nseed: -7\n",
-        {"train experiment=mine": "seed=-7"}
+        {"train experiment=mine": "seed=-7", "distill experiment=mine": "seed=-7"}
         | {"inspect_recipe experiment=mine": "seed=-7", "check_leaks experiment=mine": "seed=-7"},
     ),
     "ensemble/mine.yaml": (

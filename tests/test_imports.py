@@ -24,7 +24,7 @@ MAY_IMPORT = {  # each room, and the rooms before it that it may use
     "decoding": DECODING,
     "evaluation": EVALUATION,
     "ensemble": ENSEMBLE,
-    "train": ENSEMBLE,
+    "train": ENSEMBLE | {"ensemble"},
     "reader": {"config", "ensemble"},
 }
 FILES = [path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py"]

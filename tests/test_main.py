@@ -35,7 +35,9 @@ def both(run_script, tmp_path):
     return call
 
 
-@pytest.mark.parametrize("verb", sorted({*VERBS} - {"ablate", "ensemble", "inspect_recipe"}))
+@pytest.mark.parametrize(
+    "verb", sorted({*VERBS} - {"ablate", "distill", "ensemble", "inspect_recipe"})
+)
 def test_a_verb_has_the_help_of_its_script(verb, both):
     status, printed, _ = both(verb, "--help")
     assert status == 0

@@ -28,6 +28,7 @@ COMMANDS = sorted({text for text in CALLS + SPANS if text.startswith("python scr
 SETTINGS = sorted({text for text in SPANS if re.fullmatch(r"[\w.]+=[\w.]+", text)})
 HYDRA = {  # scripts that Hydra configures: the configuration's name, and its check
     "train": ("train", check_train),
+    "distill": ("train", check_train),
     "inspect_recipe": ("train", check_train),
     "ensemble": ("ensemble", check_ensemble),
     "ablate": ("study", check_ablate),
@@ -37,10 +38,10 @@ HYDRA = {  # scripts that Hydra configures: the configuration's name, and its ch
 def list_jobs(overrides):
     """Jobs in which every value of a sweep occurs once: two of ``fold=0,1 seed=1,2``."""
     choices = [override.partition("=")[::2] for override in overrides]
-    count = max((len(values.split(",")) for _, values in choices), default=1)
+    choices = [(key, re.split(r",(?![^[]*\])", values)) for key, values in choices]
+    count = max((len(values) for _, values in choices), default=1)
     for number in range(count):
-        picked = [(key, values.split(",")) for key, values in choices]
-        yield [f"{key}={values[number % len(values)]}" for key, values in picked]
+        yield [f"{key}={values[number % len(values)]}" for key, values in choices]
 
 
 def check_hydra(script, words, compose_config):

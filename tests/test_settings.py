@@ -49,6 +49,7 @@ def begin(compose_config, output, monkeypatch):
             "rate": options["rate_factor"],
             "seed": options["seed"],
             "learning_rate": options["backbone"].learning_rate,
+            "distill": (options["distill"].temperature, options["distill"].weight),
         }
 
     return run
@@ -85,6 +86,8 @@ CHANGES = {  # what changes of that which the model is shown
     "backbone.effective_batch_size=16": ["lengths"],
     "backbone.learning_rate=0.5": ["learning_rate"],
     "backbone.config.hidden_size=32": ["weights"],
+    "distill.temperature=5": ["distill"],
+    "distill.weight=0.9": ["distill"],
     "fold=1": ["ids"],
     "folds.seed=7": ["ids"],
     "max_examples=20": ["ids", "lengths"],

@@ -124,7 +124,9 @@ def test_an_unfinished_run_on_other_data_is_refused(interrupt, train_demo, tmp_p
     write_squad(squad, answer="Rana")
     interrupt(tmp_path, *overrides)
     write_squad(squad, answer="Mira")
-    with pytest.raises(ConfigError, match="the corpora, or what is read of them, have changed"):
+    with pytest.raises(
+        ConfigError, match="the corpora, what is read of them, or the teachers have"
+    ):
         train_demo(tmp_path, *overrides)
 
 

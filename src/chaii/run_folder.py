@@ -135,6 +135,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def teacher(self) -> Path:
+        """What the teachers say about the windows of the plan, while the run is unfinished."""
+        return self.checkpoints / "teacher.npy"
+
+    @property
     def model(self) -> Path:
         """Weights and tokenizer, loadable by transformers."""
         return self.path / "model"
@@ -202,7 +207,7 @@ class RunFolder:
             return
         changes = describe_changes(_plain(self.read_config()), _plain(config))
         if data is not None and self.read_environment().get("data") != data:
-            changes.append("the corpora, or what is read of them, have changed since")
+            changes.append("the corpora, what is read of them, or the teachers have changed since")
         if changes and self.replaces:
             shutil.rmtree(self.path)
         elif changes:
@@ -228,6 +233,15 @@ class RunFolder:
         """Write the windows in the order that the model is trained on."""
         with write_whole(self.plan) as building:
             plan.to_parquet(building)
+
+    def write_teacher(self, teacher: NDArray[np.float16]) -> None:
+        """Write what the teachers say about the windows of the plan."""
+        with write_whole(self.teacher) as building:
+            np.save(building, teacher)
+
+    def read_teacher(self) -> NDArray[np.float16] | None:
+        """Map what the teachers say about the windows of the plan; None where there are none."""
+        return np.load(self.teacher, mmap_mode="r") if self.teacher.is_file() else None
 
     def write_model(self, model: Any, tokenizer: Any) -> None:
         """Write the trained weights and their tokenizer."""

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +26,11 @@ from chaii.corpus.training_data import (
     read_corpora,
     split_examples,
 )
+from chaii.ensemble.members import Member
+from chaii.ensemble.teachers import check_teachers, find_teachers, predict_teachers
 from chaii.evaluation.evaluator import Evaluator
 from chaii.evaluation.metrics import format_scores
+from chaii.files import digest_folder
 from chaii.model.backbone import load_model, load_tokenizer, position_limit
 from chaii.model.checkpoints import find_checkpoint, read_seconds, read_step
 from chaii.model.collapse_guard import CollapseError
@@ -56,6 +59,7 @@ class PreparedFold:
     tokenizer: Any
     stores: dict[str, TokenStore]
     leaks: LeakCheck  # from the rows to train on into the held-out rows
+    teachers: Sequence[Member] = ()
 
     def make_plan(self, seed: int) -> pd.DataFrame:
         """Put the recipe's windows in training order; the seed decides what is drawn."""
@@ -68,7 +72,7 @@ class PreparedFold:
         )
 
     def fingerprint(self) -> str:
-        """Digest the tokens, labels and rows that the model is trained on and those held out."""
+        """Digest the tokens, labels and rows to train on, those held out, and the teachers."""
         digest = hashlib.blake2b(digest_size=10)
         for name, store in self.stores.items():
             answers = store.answers
@@ -78,6 +82,8 @@ class PreparedFold:
                 digest.update(array.tobytes())
         if self.held_out is not None:
             digest.update("\n".join(self.held_out["id"]).encode())
+        for teacher in self.teachers:
+            digest.update(digest_folder(teacher.run.model).encode())
         return digest.hexdigest()
 
 
@@ -176,9 +182,11 @@ def prepare_fold(config: TrainConfig) -> PreparedFold:
     """
     print(f"{config.name}, fold {config.fold}")
     _check_early(config)
+    teachers = find_teachers(config)
     _notice("reading the corpora")
     corpora = read_corpora(config)
     rows, held_out = split_examples(config, corpora)
+    check_teachers(teachers, held_out)
     _notice("comparing the rows to train on with the held-out rows")
     leaks = check_leaks(config.folds.on_leak, corpora, rows, held_out)
     _notice("loading the tokenizer, training it where there is none yet")
@@ -195,7 +203,7 @@ def prepare_fold(config: TrainConfig) -> PreparedFold:
         unknown = stores[name].unknown_share()
         if unknown > _UNKNOWN:
             print(f"warning: {name}: {unknown:.1%} of its pieces are unknown to the tokenizer")
-    return PreparedFold(config, corpora, leaks.rows, held_out, tokenizer, stores, leaks)
+    return PreparedFold(config, corpora, leaks.rows, held_out, tokenizer, stores, leaks, teachers)
 
 
 def _check_early(config: TrainConfig) -> None:
@@ -232,6 +240,10 @@ def _train(
         plan = fold.make_plan(config.seed + len(restarts))
         run.write_plan(plan)
         print(_format_plan(plan, config))
+        if fold.teachers:
+            _notice("the teachers read the windows of the plan")
+            parts = {"corpora": fold.corpora, "stores": fold.stores, "tokenizer": fold.tokenizer}
+            run.write_teacher(predict_teachers(fold.teachers, plan, config=config, **parts))
         training = Training(
             config, run, fold.tokenizer, fold.stores, len(restarts), is_scored=score is not None
         )
@@ -260,7 +272,13 @@ def _train_once(
         borders = find_borders(plan, effective_batch_size=config.backbone.effective_batch_size)
     history = train_model(
         model,
-        PlanDataset(plan, training.stores, cutout_config=config.recipe.cutout, seed=seed),
+        PlanDataset(
+            plan,
+            training.stores,
+            cutout_config=config.recipe.cutout,
+            seed=seed,
+            teacher=training.run.read_teacher(),
+        ),
         backbone=config.backbone,
         trainer=config.trainer,
         folder=training.run.checkpoints,
@@ -268,6 +286,7 @@ def _train_once(
         score=score,
         rate_factor=0.5**training.restart,
         borders=borders,
+        distill=config.distill,
     )
     return model, history
 

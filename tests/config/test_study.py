@@ -58,7 +58,7 @@ def test_every_arm_of_a_shipped_study_composes(name):
         for run in list_runs(study)[: len(study.arms)]
     ]
     recipes = [
-        (config.recipe, config.corpora, config.backbone.learning_rate) for config in composed
+        (config.recipe, config.corpora, config.backbone, config.distill) for config in composed
     ]
     assert all(recipes.count(recipe) == 1 for recipe in recipes)
 

@@ -9,6 +9,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from chaii.config.checks import check_train
+from chaii.config.schema import DistillConfig
 from chaii.evaluation.model_card import choose_fold, render_card
 from chaii.run_folder import RunFolder
 
@@ -129,3 +130,9 @@ def test_settings_that_no_run_has_are_refused(make_fold):
     run.config.write_text(text.replace("seed: 2021", "seed: -1", 1), encoding="utf-8")
     with pytest.raises(ValueError, match=r"config\.yaml: cannot be read: seed=-1"):
         render(run)
+
+
+def test_the_teachers_of_a_student_are_named(make_fold):
+    teach = {"change": lambda run: dataclasses.replace(run, distill=DistillConfig(["a", "<b>"]))}
+    assert "It also learned from other models: a, &lt;b&gt;." in render(make_fold(**teach))
+    assert "learned from" not in render(make_fold(**SCORES))

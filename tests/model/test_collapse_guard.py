@@ -98,9 +98,9 @@ def collapse_once(monkeypatch):
 
     calls, span_loss = [], trainer.span_loss
 
-    def collapsing(output, batch):
+    def collapsing(*arguments):
         calls.append(1)
-        return span_loss(output, batch) * (math.nan if len(calls) == 6 else 1.0)
+        return span_loss(*arguments) * (math.nan if len(calls) == 6 else 1.0)
 
     monkeypatch.setattr(trainer, "span_loss", collapsing)
 

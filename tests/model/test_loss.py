@@ -4,7 +4,8 @@ import pytest
 import torch
 from transformers.modeling_outputs import QuestionAnsweringModelOutput
 
-from chaii.model.loss import span_loss
+from chaii.config.schema import DistillConfig
+from chaii.model.loss import span_loss, teacher_loss
 
 
 @pytest.mark.parametrize("padding", [0, 7])
@@ -65,3 +66,63 @@ def test_a_window_counts_by_its_weight():
     expected = span_loss(make_output(logits[:, :2]), two)
     batch["weights"] = torch.tensor([1.5, 1.5, 0.0])
     torch.testing.assert_close(span_loss(make_output(logits), batch), expected)
+
+
+@pytest.fixture
+def taught():
+    """Two windows and their teacher: [CLS] and the tokens from 4 on take part."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 2, 9, generator=generator, requires_grad=True)
+    teacher = 3 * torch.randn(2, 2, 9, generator=generator)
+    teacher[:, :, 1:4] = teacher[:, 1, 6:] = -torch.inf
+    batch = {
+        "attention_mask": torch.tensor([[1] * 9, [1] * 6 + [0] * 3]),
+        "start_positions": torch.tensor([[5], [0]]),
+        "end_positions": torch.tensor([[7], [0]]),
+        "weights": torch.ones(2),
+        "start_teacher": teacher[0],
+        "end_teacher": teacher[1],
+    }
+    return logits, batch
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_the_teachers_loss_is_the_divergence_of_both_at_the_temperature(temperature, taught):
+    logits, batch = taught
+    expected = 0.0
+    for window, places in enumerate([[0, 4, 5, 6, 7, 8], [0, 4, 5]]):
+        for side, name in enumerate(("start_teacher", "end_teacher")):
+            ours = (logits[side, window, places] / temperature).softmax(dim=0)
+            theirs = (batch[name][window, places] / temperature).softmax(dim=0)
+            expected += temperature**2 * (theirs * (theirs / ours).log()).sum() / 4
+    loss = span_loss(make_output(logits), batch, DistillConfig([], temperature, 1.0))
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert logits.grad.isfinite().all()
+    assert (logits.grad[:, :, 1:4] == 0).all()
+
+
+def test_the_weight_divides_the_loss_between_labels_and_teacher(taught):
+    logits, batch = taught
+    labels, half, teacher = (
+        span_loss(make_output(logits), batch, DistillConfig([], 2.0, weight))
+        for weight in (0.0, 0.25, 1.0)
+    )
+    torch.testing.assert_close(labels, span_loss(make_output(logits), batch))
+    torch.testing.assert_close(half, 0.75 * labels + 0.25 * teacher)
+    assert labels != teacher
+
+
+def test_a_window_counts_by_its_weight_for_its_teacher_too(taught):
+    logits, batch = taught
+    distill = DistillConfig([], 2.0, 0.5)
+    both = batch | {"weights": torch.tensor([2.0, 0.0])}
+    first = {name: part[:1] for name, part in batch.items()}
+    expected = span_loss(make_output(logits[:, :1]), first, distill)
+    torch.testing.assert_close(span_loss(make_output(logits), both, distill), expected)
+
+
+def test_a_student_equal_to_its_teacher_has_no_loss():
+    teacher = torch.tensor([[0.7, 0.0, 0.3, 0.0]]).log().clamp(min=-60000)
+    teacher[:, 1] = -torch.inf
+    assert teacher_loss(teacher.clamp(min=-60000) + 5, teacher, 2.0).abs() < 1e-6

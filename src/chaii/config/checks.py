@@ -62,6 +62,8 @@ _RULES = {  # of single numbers; a key without the numbers of lists and the name
     "trainer.restarts": _NOT_NEGATIVE,
     "trainer.logging_steps": _COUNT,
     "trainer.max_steps": _COUNT,
+    "distill.temperature": _POSITIVE,
+    "distill.weight": _SHARE,
     "ensemble.weights": _NOT_NEGATIVE,
     "method.weights": _NOT_NEGATIVE,
     "method.decode.max_tokens": _COUNT,
@@ -186,6 +188,11 @@ def _check_training(train: TrainConfig) -> Iterator[str]:
     for corpus in folds.validation_corpora:
         if corpus not in train.corpora:
             yield f"folds.validation_corpora: unknown corpus {corpus!r} (corpora holds {known})"
+    teachers = train.distill.teachers
+    if len({train.name, *teachers}) <= len(teachers):
+        yield f"distill.teachers={teachers}: name each once, and not the student, name={train.name}"
+    for teacher in teachers:
+        yield from _check_name("distill.teachers", teacher)
     backbone, trainer = train.backbone, train.trainer
     if (backbone.pretrained is None) == (backbone.scratch is None):
         yield f"backbone {backbone.name}: set exactly one of pretrained and scratch"

@@ -163,6 +163,15 @@ class TrainerConfig:
 
 
 @dataclass
+class DistillConfig:
+    """What is learned from finished runs, beside the labels; see ``scripts/distill.py``."""
+
+    teachers: list[str] = field(default_factory=list)  # runs; of each, the fold of this run
+    temperature: float = 2.0  # divides the logits of both: above 1, unlikely tokens count more
+    weight: float = 0.5  # of the loss against the teachers; that against the labels has the rest
+
+
+@dataclass
 class TrainConfig:
     """All settings of ``scripts/train.py``."""
 
@@ -178,3 +187,4 @@ class TrainConfig:
     max_examples: int | None = None  # of each corpus, for a quick run
     folds: FoldsConfig = MISSING
     trainer: TrainerConfig = MISSING
+    distill: DistillConfig = field(default_factory=DistillConfig)

@@ -75,6 +75,7 @@ def render_card(
         title=escape_markdown(config.name),
         base=escape_markdown(base or ""),
         scratch=config.backbone.scratch is not None,
+        teachers=escape_markdown(", ".join(config.distill.teachers)),
         licence=escape_markdown(data.license or ""),
         repository=repository,
         config=config,

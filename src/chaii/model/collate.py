@@ -17,7 +17,8 @@ from chaii.recipe.span_labels import IntArray
 from chaii.recipe.token_store import TokenStore
 from chaii.recipe.windows import WINDOW_COLUMNS, Window, answer_positions, finished_input
 
-TARGETS = ("start_positions", "end_positions", "weights")  # what a model is not given
+TEACHERS = ("start_teacher", "end_teacher")
+TARGETS = ("start_positions", "end_positions", "weights", *TEACHERS)  # what a model is not given
 
 
 class Batch(dict[str, torch.Tensor]):
@@ -40,10 +41,14 @@ class Feature:
     start_tokens: IntArray  # (distinct first tokens of its answers,)
     end_tokens: IntArray  # (distinct last tokens of its answers,)
     weight: float = 1.0  # of its loss
+    teacher: NDArray[np.float32] | None = None  # (2, tokens), see `teacher_loss`
 
 
 class PlanDataset(Dataset[Feature]):
-    """The windows of a plan, in its order; augmentation depends on seed and position alone."""
+    """The windows of a plan, in its order; augmentation depends on seed and position alone.
+
+    `teacher` holds what `predict_teachers` returns for the plan.
+    """
 
     def __init__(
         self,
@@ -52,8 +57,12 @@ class PlanDataset(Dataset[Feature]):
         *,
         cutout_config: CutoutConfig | None = None,
         seed: int = 0,
+        teacher: NDArray[np.float16] | None = None,
     ) -> None:
         self._windows = plan[list(WINDOW_COLUMNS)].to_numpy(np.int32)
+        self._teacher = teacher
+        size = (plan["context_to"] - plan["context_from"] + 1).to_numpy(np.int64)
+        self._teacher_start = np.cumsum(size) - size
         corpora = plan["corpus"].cat
         self._corpus = corpora.codes.to_numpy()
         self._stores = [stores[name] for name in corpora.categories]
@@ -80,7 +89,14 @@ class PlanDataset(Dataset[Feature]):
                 mask_token_id=store.template.mask_token_id,
                 generator=window_generator(self._seed, position),
             )
-        return Feature(ids, types, *answer_positions(store, window, context))
+        feature = Feature(ids, types, *answer_positions(store, window, context))
+        if self._teacher is None:
+            return feature
+        width, at = window.context_to - window.context_from, self._teacher_start[position]
+        teacher = np.full((2, len(ids)), -np.inf, np.float32)
+        teacher[:, store.template.cls_position] = self._teacher[:, at]
+        teacher[:, context : context + width] = self._teacher[:, at + 1 : at + 1 + width]
+        return replace(feature, teacher=teacher)
 
 
 class WholeSteps(Dataset[Feature]):
@@ -126,7 +142,8 @@ def collate(
     Returns:
         ``input_ids``, ``attention_mask`` and, if asked for, ``token_type_ids``, each
         ``(windows, tokens)``; ``start_positions`` and ``end_positions``, ``(windows, answers)``,
-        padded with -1 where windows differ in their number of answers; ``weights``, ``(windows,)``.
+        padded with -1 where windows differ in their number of answers; ``weights``, ``(windows,)``;
+        and of features with a teacher ``start_teacher`` and ``end_teacher``, ``(windows, tokens)``.
     """
     ids = [feature.input_ids for feature in features]
     ones = [np.ones_like(row) for row in ids]
@@ -141,6 +158,10 @@ def collate(
     if type_ids:
         types = [feature.type_ids for feature in features]
         arrays["token_type_ids"] = _pad(types, fill=0, **size)
+    if features[0].teacher is not None:
+        for side, name in enumerate(TEACHERS):
+            rows = [feature.teacher[side] for feature in features if feature.teacher is not None]
+            arrays[name] = _pad(rows, fill=-np.inf, dtype=np.float32, **size)
     return _rebuild(arrays)
 
 
@@ -148,10 +169,12 @@ def _rebuild(arrays: Mapping[str, NDArray[Any]]) -> Batch:
     return Batch({name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
-def _pad(rows: Sequence[IntArray], *, fill: int, multiple: int = 1) -> NDArray[np.int64]:
+def _pad(
+    rows: Sequence[NDArray[Any]], *, fill: float, multiple: int = 1, dtype: Any = np.int64
+) -> NDArray[Any]:
     """Make one array of rows of different lengths; its width is a multiple of `multiple`."""
     longest = max(map(len, rows))
-    padded = np.full((len(rows), -(-longest // multiple) * multiple), fill, np.int64)
+    padded = np.full((len(rows), -(-longest // multiple) * multiple), fill, dtype)
     for number, row in enumerate(rows):
         padded[number, : len(row)] = row
     return padded

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from chaii.config.errors import ConfigError, Terminated
-from chaii.config.schema import BackboneConfig, Precision, TrainerConfig
+from chaii.config.schema import BackboneConfig, DistillConfig, Precision, TrainerConfig
 from chaii.model.checkpoints import (
     SafeStop,
     checkpoint_arguments,
@@ -68,6 +68,7 @@ def train_model(
     score: Score | None = None,
     rate_factor: float = 1.0,
     borders: Sequence[int] = (),
+    distill: DistillConfig | None = None,
 ) -> list[dict[str, Any]]:
     """Train `model` on `dataset` in its order for one epoch; resume from a checkpoint in `folder`.
 
@@ -97,6 +98,7 @@ def train_model(
         data_collator=partial(pad, pad_to_multiple_of=padding_step()),
         score=score,
         borders=borders,
+        distill=distill,
     )
     loop.remove_callback(ProgressCallback)
     guard, stop, progress = CollapseGuard(), SafeStop(), QuietProgress()
@@ -163,7 +165,12 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
     control: Any
 
     def __init__(
-        self, *, score: Score | None = None, borders: Sequence[int] = (), **kwargs: Any
+        self,
+        *,
+        score: Score | None = None,
+        borders: Sequence[int] = (),
+        distill: DistillConfig | None = None,
+        **kwargs: Any,
     ) -> None:
         self._whole, divides = kwargs["model"], kwargs["args"].fsdp
         if divides:  # a copy, layer by layer; the library's own choice fails on BERT's embeddings
@@ -178,6 +185,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
             raise ConfigError("trainer.fsdp=true: needs a GPU for each process of torchrun")
         self._score = score
         self._borders = borders
+        self._distill = distill
         self._earlier = once(partial(read_seconds, Path(self.args.output_dir)))
         self._began = time.perf_counter()
 
@@ -197,7 +205,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
     ) -> Any:
         """Compute `span_loss` of a batch."""
         output = model(**{name: part for name, part in inputs.items() if name not in TARGETS})
-        loss = span_loss(output, inputs)
+        loss = span_loss(output, inputs, self._distill)
         return (loss, output) if return_outputs else loss
 
     def go_on(self, checkpoint: Path | None) -> None:

@@ -67,8 +67,8 @@ def locate_answers(
     start_char = np.fromiter(chain.from_iterable(starts), np.int64)
     length = np.fromiter(map(len, chain.from_iterable(texts)), np.int64)
     first, last = first[owner], last[owner]
-    start = _search(offsets[:, 0], first, last, start_char + 1) - 1
-    end = _search(offsets[:, 1], first, last, start_char + length)
+    start = search_slices(offsets[:, 0], first, last, start_char + 1) - 1
+    end = search_slices(offsets[:, 1], first, last, start_char + length)
     # a piece that only begins a word may have the same characters as the piece after it
     tokens = np.stack([start - first, np.maximum(start, end) - first], axis=1)
     return AnswerTable(tokens, np.concatenate([[0], np.cumsum(count, dtype=np.int64)]))
@@ -84,7 +84,7 @@ def expand_ranges(first: IntArray, count: IntArray) -> NDArray[np.int64]:
     return np.repeat(first - before, count) + np.arange(count.sum())
 
 
-def _search(values: IntArray, low: IntArray, high: IntArray, target: IntArray) -> IntArray:
+def search_slices(values: IntArray, low: IntArray, high: IntArray, target: IntArray) -> IntArray:
     """`np.searchsorted` (left) of each target in its own sorted slice ``values[low:high]``."""
     low, high = low.copy(), high.copy()
     while (open_ := low < high).any():

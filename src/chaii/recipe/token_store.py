@@ -71,6 +71,27 @@ class TokenStore:
             answers=self.answers.select(rows),
         )
 
+    def narrow(
+        self, example: IntArray, context_from: IntArray, context_to: IntArray, *, question: IntArray
+    ) -> Self:
+        """Return a store on the same tokens whose examples are ranges of contexts, without answers.
+
+        Each takes the first `question` tokens of its question. All arguments are ``(ranges,)``.
+        """
+        asked = self.text_start[self.question[example]]
+        read = self.text_start[self.context[example]]
+        edges = asked, asked + question, read + context_from, read + context_to
+        text = 4 * np.arange(len(example))  # between the two texts of a range there is another
+        none = AnswerTable(np.zeros((0, 2), np.int64), np.zeros(len(example) + 1, np.int64))
+        return dataclasses.replace(
+            self,
+            home=None,
+            text_start=np.stack(edges, axis=1).ravel(),
+            question=text,
+            context=text + 2,
+            answers=none,
+        )
+
     def tokens_of(self, text: int) -> IntArray:
         """Return the token ids of one text, as a view."""
         return self.input_ids[self.text_start[text] : self.text_start[text + 1]]
