@@ -317,6 +317,11 @@ CASES = {  # a command, and what its line says
     "ensemble ensemble.test.path={w}/twice.csv " + IN: "twice.csv, row 3: id 'a' is already in",
     "ensemble ensemble.test.path={w}/folder.csv " + IN: "corpus test: no file matches path",
     "leaderboard --publish gone": "data/runs/gone: no finished fold of run 'gone'",
+    "leaderboard --filter jaccard=high": "--filter jaccard=high: must be a condition such as",
+    "leaderboard --sort gone": "argument --sort: invalid choice: 'gone'",
+    "compare gone": "the following arguments are required: RUN",
+    "compare gone other": "data/runs/gone: no finished fold of run 'gone'",
+    "compare gone other --rows -1": "argument --rows: invalid count value: '-1'",
     "leaderboard --readme {w}/gone.md": "gone.md: cannot be read: No such file or directory$",
     "leaderboard --readme {w}": "bad0: cannot be read: Is a directory$",
     "leaderboard --readme {w}/page.md": "page.md: must hold <!-- leaderboard --> and",
@@ -397,6 +402,7 @@ BOARD, REPORT = "leaderboard --publish demo_muril --runs {runs}", "report demo_m
 RELABEL = "relabel --run {runs}/demo_muril --corpus demo_chaii --output {out}/x --tokens {out}/t"
 ENSEMBLE = "ensemble ensemble.members=[demo_muril] paths.runs={runs} " + IN
 PUBLISH = "publish demo_muril --runs {runs}"
+COMPARE = "compare demo_muril demo_muril --runs {runs} --csv {out}/x.csv"
 ANSWERS = "answer --model demo_muril --runs {runs} --output {out}/answers.csv --input {w}/good.csv"
 TRAIN = "train max_examples=40 paths.runs={runs} " + IN
 STUDENT = "distill name=student distill.teachers=[demo_muril] max_examples=40 paths.runs={runs} "
@@ -442,6 +448,12 @@ DAMAGES = [  # a file of a finished fold, what happens to it, who reads it, what
     ("logits/end_logits.npy", shorten, RELABEL, "fold0/logits: cannot be read: .* tokens"),
     ("logits/null_logits.npy", shorten, RELABEL, "fold0/logits: cannot be read: "),
     ("logits/start_logits.npy", tear, ENSEMBLE, "fold0/logits: cannot be read: "),
+    ("metrics.json", remove, COMPARE, "demo_muril: no finished fold of run 'demo_muril'"),
+    ("metrics.json", tear, COMPARE, "fold0/metrics.json: cannot be read: "),
+    ("environment.json", tear, COMPARE, "environment.json: cannot be read: "),
+    ("config.yaml", replace(b"a: ["), COMPARE, "fold0/config.yaml: cannot be read: "),
+    ("oof.parquet", remove, COMPARE, "no out-of-fold table: no example was held out"),
+    ("oof.parquet", drop_column, COMPARE, "fold0/oof.parquet: lacks the column prediction"),
     ("metrics.json", tear, PUBLISH, "fold0/metrics.json: cannot be read: "),
     ("metrics.json", drop_key("exact"), PUBLISH, "fold0/metrics.json: cannot be read: lacks exact"),
     ("config.yaml", drop_group, PUBLISH, "fold0/config.yaml: .*lacks recipe.predict_max_length, "),
@@ -482,6 +494,7 @@ WRITERS = [
     REPORT,
     RELABEL,
     PUBLISH,
+    COMPARE,
     ENSEMBLE,
     ANSWERS,
     "train " + IN,

@@ -56,7 +56,7 @@ def attempt(name, kill_at=None):
 def digest(name):
     run = output / "runs" / name / "fold0"
     metrics = json.loads((run / "metrics.json").read_text())
-    metrics.pop("seconds")
+    del metrics["seconds"], metrics["resources"]
     files = ["model/model.safetensors", "oof.parquet", "plan.parquet", "logits/start_logits.npy"]
     content = b"".join((run / file).read_bytes() for file in files)
     left = sorted(path.name for path in run.iterdir())

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import sys
 from dataclasses import replace
 
 import pandas as pd
@@ -9,6 +11,7 @@ import pytest
 from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
 
 import chaii.train
+from chaii.__main__ import main
 from chaii.config.checks import check_train
 from chaii.config.errors import ConfigError
 from chaii.config.schema import ScratchConfig, TokenizerKind
@@ -22,7 +25,7 @@ from chaii.train import prepare_fold
 
 def test_a_run_folder_holds_what_the_design_says(demo_run):
     names = {path.name for path in demo_run.path.iterdir()}
-    assert names == {
+    assert names - {"changes.patch"} == {  # there where the code differs from its commit
         "config.yaml",
         "environment.json",
         "leaks.csv",
@@ -65,6 +68,69 @@ def test_the_environment_names_versions_commit_seed_and_hardware(demo_run):
     environment = json.loads((demo_run.path / "environment.json").read_text())
     assert {"versions", "commit", "seed", "hardware"} <= set(environment)
     assert "transformers" in environment["versions"]
+
+
+def start_command(verb):
+    sys.argv[:1] = ["chaii", verb]
+    main()
+
+
+def test_the_command_of_a_run_reproduces_its_metrics_bit_for_bit(
+    train_demo, run_script, tmp_path, monkeypatch
+):
+    few = "max_examples=30", "trainer.num_evaluations=1", "trainer.max_steps=6"
+    run = train_demo(tmp_path / "a place", *few, "backbone.config.hidden_dropout_prob=0.1")
+    first, metrics, rows = read_results(run)
+    command, verb, *words = shlex.split(run.read_environment()["command"])
+    assert command == "chaii"
+    monkeypatch.setattr("torch.set_num_threads", lambda number: threads.append(number))
+    threads = []
+    status, _, errors = run_script(verb, *words, place=tmp_path, start=start_command)
+    assert status == 0, errors
+    again, same_metrics, same_rows = read_results(run)
+    assert again != first  # it was trained
+    assert same_metrics == metrics
+    pd.testing.assert_frame_equal(same_rows, rows)
+    assert threads == [run.read_environment()["threads"]]
+    assert list(tmp_path.iterdir()) == [tmp_path / "a place"]  # Hydra leaves nothing
+
+
+def read_results(run):
+    """When the run was finished, its metrics without what it cost, and its answers."""
+    metrics = run.read_metrics()
+    for cost in ("seconds", "resources"):
+        del metrics[cost]
+    return run.metrics.stat().st_mtime_ns, metrics, read_oof_table([run.oof])
+
+
+def test_the_resources_of_a_run_are_told(demo_run):
+    resources = demo_run.read_metrics()["resources"]
+    assert resources["memory_mb"] > 100
+    assert 0 < resources["answer_ms"] < 1000 * demo_run.read_metrics()["seconds"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told", "kept"),
+    [(None, None, False), ("", 0, False), ("+दो", 3, True), ("+" * 9, 9, False)],
+)
+def test_changes_of_the_code_are_kept_unless_they_are_long(
+    changes, told, kept, compose_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("chaii.run_folder._MOST_CHANGES", 5)
+    run = RunFolder(tmp_path, "demo", "0")
+    for found in ("+", changes):  # a run that is resumed with other code
+        monkeypatch.setattr("chaii.run_folder.read_changes", lambda _, found=found: found)
+        run.begin(check_train(compose_config("train")), "data", {})
+    assert run.read_environment()["changes"] == told
+    assert run.changes.is_file() == kept
+    assert not kept or run.changes.read_text(encoding="utf-8") == changes
+
+
+def test_the_plan_has_a_fingerprint(demo_run, train_demo, tmp_path):
+    few = "trainer.num_evaluations=0", "trainer.max_steps=1"
+    same, other = train_demo(tmp_path, *few), train_demo(tmp_path, *few, "seed=5", "name=other")
+    plans = [run.read_metrics()["plan"] for run in (demo_run, same, other)]
+    assert plans[0] == plans[1] != plans[2]
 
 
 def test_a_finished_run_is_left_as_it_is(demo_run, train_demo):
@@ -226,6 +292,30 @@ def test_the_fingerprint_of_the_data_covers_tokens_labels_and_rows(compose_confi
     prints = [other.fingerprint() for other in (fold, *others)]
     assert len(set(prints)) == len(prints)
     assert fold.fingerprint() == prints[0]
+
+
+def test_each_corpus_has_a_fingerprint_that_no_tokenizer_changes(compose_config, tmp_path):
+    def take(*overrides):
+        overrides = ("max_examples=40", f"paths.output={tmp_path}", *overrides)
+        fold = prepare_fold(check_train(compose_config("train", *overrides)))
+        return fold, fold.fingerprints()
+
+    fold, prints = take()
+    assert set(prints) == {*fold.corpora, "held-out rows"}
+    assert len(set(prints.values())) == len(prints)
+    assert take("backbone=tiny_xlmr")[1] == prints
+    fewer = fold.corpora["demo_squad"].select(range(39))
+    examples = fold.corpora["demo_squad"]
+    moved = examples.map(lambda row: {"answer_start": [start + 1 for start in row["answer_start"]]})
+    for other in (
+        replace(fold, corpora=fold.corpora | {"demo_squad": fewer}),
+        replace(fold, corpora=fold.corpora | {"demo_squad": moved}),
+        replace(fold, rows=fold.rows | {"demo_squad": fold.rows["demo_squad"][1:]}),
+    ):
+        changed = other.fingerprints()
+        assert {name for name in prints if changed[name] != prints[name]} == {"demo_squad"}
+    changed = replace(fold, held_out=fold.held_out.select(range(3))).fingerprints()
+    assert {name for name in prints if changed[name] != prints[name]} == {"held-out rows"}
 
 
 @pytest.mark.parametrize("verify", [False, True])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from chaii.config.environment import describe_environment
+from chaii.config.environment import describe_command, describe_environment, read_changes
 from chaii.config.errors import ConfigError, describe_error, list_first
 from chaii.config.schema import TrainConfig
 from chaii.config.settings import describe_changes, list_renamed
@@ -28,6 +28,7 @@ _NEEDED = (  # settings by which a finished run predicts
     *("backbone.name", "recipe.predict_max_length", "recipe.predict_doc_stride"),
     *("trainer.max_answer_tokens", "trainer.precision"),
 )
+_MOST_CHANGES = 1_000_000  # characters of a patch; of a longer one only the length is kept
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,11 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def changes(self) -> Path:
+        """How the code differed from its commit; absent where it did not."""
+        return self.path / "changes.patch"
+
+    @property
     def _environment(self) -> Path:
         return self.path / "environment.json"
 
@@ -217,10 +223,21 @@ class RunFolder:
                 "Take another name=, or overwrite=true to train it anew"
             )
 
-    def begin(self, config: TrainConfig, data: str) -> None:
+    def begin(self, config: TrainConfig, data: str, fingerprints: Mapping[str, str]) -> None:
         """Open the folder for a new run, or to go on with an unfinished one, after `check`."""
         self._sweep()
-        _write_json(self._environment, describe_environment(config.seed) | {"data": data})
+        changes = read_changes(Path(__file__).parent)
+        self.changes.unlink(missing_ok=True)
+        if changes and len(changes) <= _MOST_CHANGES:
+            with write_whole(self.changes) as building:
+                building.write_text(changes, encoding="utf-8")
+        record = describe_environment(config.seed) | {
+            "changes": None if changes is None else len(changes),  # characters; None: unknown
+            "command": describe_command(dataclasses.replace(self, replaces=False).path),
+            "data": data,
+            "fingerprints": fingerprints,
+        }
+        _write_json(self._environment, record)
         with write_whole(self.config) as building:
             OmegaConf.save(OmegaConf.structured(config), building)
 
@@ -307,7 +324,7 @@ class RunFolder:
         return dict(_read_json(self.metrics, dict))
 
     def read_environment(self) -> dict[str, Any]:
-        """Read versions, commit, seed and hardware of the run."""
+        """Read ``environment.json``: versions, commit, seed, hardware, command and fingerprints."""
         return dict(_read_json(self._environment, dict))
 
 

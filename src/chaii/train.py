@@ -36,6 +36,7 @@ from chaii.model.checkpoints import find_checkpoint, read_seconds, read_step
 from chaii.model.collapse_guard import CollapseError
 from chaii.model.collate import PlanDataset
 from chaii.model.processes import join_processes, share
+from chaii.model.resources import Meter
 from chaii.model.stage_reset import find_borders
 from chaii.model.trainer import train_model
 from chaii.recipe.plan import make_plan
@@ -85,6 +86,21 @@ class PreparedFold:
         for teacher in self.teachers:
             digest.update(digest_folder(teacher.run.model).encode())
         return digest.hexdigest()
+
+    def fingerprints(self) -> dict[str, str]:
+        """Digest each corpus, its rows to train on and the held-out rows, whatever the tokenizer.
+
+        They tell what data two runs have in common whose `fingerprint` differs.
+        """
+        prints = {}
+        for name, examples in self.corpora.items():
+            store = self.stores[name]
+            texts = str(store.home and store.home.name)  # their digest
+            answers = repr((texts, examples["answer_text"][:], examples["answer_start"][:]))
+            arrays = store.question, store.context, self.rows[name]
+            prints[name] = _digest(answers.encode() + b"".join(map(bytes, arrays)))
+        held_out = self.held_out["id"][:] if self.held_out else []
+        return prints | {"held-out rows": _digest("\n".join(held_out).encode())}
 
 
 @dataclass(frozen=True)
@@ -152,25 +168,32 @@ def _lead(config: TrainConfig, run: RunFolder) -> None:
 
 def _train_and_score(config: TrainConfig, run: RunFolder) -> float:
     """Train on the fold, answer its held-out questions, store the results; return the seconds."""
-    began = time.perf_counter() - read_seconds(run.checkpoints)
-    fold = prepare_fold(config)
-    data = fold.fingerprint()
-    run.check(config, data)
-    run.begin(config, data)
-    evaluator = None
-    if fold.held_out is not None:
-        evaluator = Evaluator(config, fold.held_out, fold.tokenizer)
-        run.write_leaks(fold.leaks.pairs)
-    score = evaluator.score if evaluator and config.trainer.num_evaluations else None
-    model, metrics = _train(fold, run, score=score)
-    run.write_model(model, fold.tokenizer)
-    if evaluator:
-        _notice("answering the held-out questions")
-        scores = evaluator.evaluate(model, run=run)
-        print(format_scores(scores))
-        metrics |= scores
+    earlier = read_seconds(run.checkpoints)
+    began = time.perf_counter() - earlier
+    with Meter() as meter:
+        fold = prepare_fold(config)
+        data = fold.fingerprint()
+        run.check(config, data)
+        run.begin(config, data, fold.fingerprints())
+        evaluator, resources = None, dict[str, Any]()
+        if fold.held_out is not None:
+            evaluator = Evaluator(config, fold.held_out, fold.tokenizer)
+            run.write_leaks(fold.leaks.pairs)
+        score = evaluator.score if evaluator and config.trainer.num_evaluations else None
+        model, metrics = _train(fold, run, score=score)
+        run.write_model(model, fold.tokenizer)
+        if evaluator:
+            _notice("answering the held-out questions")
+            answering = time.perf_counter()
+            scores = evaluator.evaluate(model, run=run)
+            milliseconds = 1000 * (time.perf_counter() - answering)
+            resources["answer_ms"] = round(milliseconds / scores["rows"], 3)
+            print(format_scores(scores))
+            metrics |= scores
+    resources |= meter.read(whole=not earlier)
     seconds = time.perf_counter() - began
-    run.finish(metrics | {"leaks": fold.leaks.counts, "seconds": round(seconds, 1)})
+    costs = {"seconds": round(seconds, 1), "resources": resources}
+    run.finish(metrics | {"leaks": fold.leaks.counts} | costs)
     return seconds
 
 
@@ -230,7 +253,7 @@ def _train(
     Each restart halves the learning rate and draws the rest of the plan with the next seed.
 
     Returns:
-        The model, and metrics: windows, tokens, restarts and the log.
+        The model, and metrics: windows, tokens, the plan's fingerprint, restarts and the log.
 
     Raises:
         CollapseError: there is no restart left.
@@ -255,7 +278,9 @@ def _train(
             restarts.append({"step": collapse.step, "from": collapse.onset, "why": collapse.reason})
             run.write_restarts(restarts)
             continue
-        counts = {"windows": len(plan), "tokens": int(plan["length"].sum())}
+        rows = pd.util.hash_pandas_object(plan, index=False)
+        counts: dict[str, Any] = {"windows": len(plan), "tokens": int(plan["length"].sum())}
+        counts["plan"] = _digest(bytes(rows.to_numpy()))
         return model, counts | {"restarts": restarts, "history": history}
 
 
@@ -299,6 +324,10 @@ def _format_plan(plan: pd.DataFrame, config: TrainConfig) -> str:
         effective_batch_size=config.backbone.effective_batch_size,
     )
     return format_summary(table, title="plan")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=10).hexdigest()
 
 
 def _notice(step: str) -> None:

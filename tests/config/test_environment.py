@@ -1,12 +1,19 @@
-"""The environment of a run is recorded without starting any program."""
+"""The environment of a run: commit and changes, versions, and the command that trains it again."""
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from chaii.config import environment
-from chaii.config.environment import describe_environment, read_commit
+from chaii.config.environment import (
+    describe_command,
+    describe_environment,
+    read_changes,
+    read_commit,
+)
 
 
 @pytest.fixture
@@ -65,3 +72,69 @@ def test_changed_sources_are_told_apart(monkeypatch, tmp_path):
         Path(tmp_path, "package/module.py").write_text(text, encoding="utf-8")
         digests.add(describe_environment(0)["source"])
     assert len(digests) == 2
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A repository made by git itself, with one commit; returns a function that calls git in it."""
+    if shutil.which("git") is None:
+        pytest.skip("there is no git")
+    for name in ("src/code.py", "data/rows.csv"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("one\n", encoding="utf-8")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+
+    def git(*words):
+        subprocess.run(["git", "-C", tmp_path, *author, *words], check=True, capture_output=True)
+
+    for words in ("init", "add .", "commit -m one"):
+        git(*words.split())
+    read_changes.cache_clear()
+    yield git
+    read_changes.cache_clear()
+
+
+def test_changes_of_the_code_are_a_patch_that_git_applies(clone, tmp_path):
+    for name in ("src/code.py", "data/rows.csv"):
+        (tmp_path / name).write_text("दो\n", encoding="utf-8")
+    patch = read_changes(tmp_path / "src")
+    assert "rows.csv" not in patch
+    clone("checkout", ".")
+    (tmp_path / "changes.patch").write_text(patch, encoding="utf-8")
+    clone("apply", "changes.patch")
+    assert (tmp_path / "src/code.py").read_text(encoding="utf-8") == "दो\n"
+
+
+@pytest.mark.usefixtures("clone")
+def test_an_unchanged_clone_has_no_changes(tmp_path):
+    (tmp_path / "data/rows.csv").write_text("two\n", encoding="utf-8")
+    assert read_changes(tmp_path / "src") == ""
+
+
+def test_changes_start_no_program_that_the_repository_names(clone, tmp_path):
+    mark = tmp_path / "mark"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {mark}\n", encoding="utf-8")
+    program.chmod(0o755)
+    for key in ("diff.external", "core.fsmonitor", "diff.mine.textconv", "diff.mine.command"):
+        clone("config", key, str(program))
+    (tmp_path / ".gitattributes").write_text("*.py diff=mine\n", encoding="utf-8")
+    (tmp_path / "src/code.py").write_text("two\n", encoding="utf-8")
+    assert "+two" in read_changes(tmp_path / "src")
+    assert not mark.exists()
+
+
+@pytest.mark.usefixtures("clone")
+def test_there_are_no_changes_without_a_repository_or_without_git(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert read_changes(tmp_path / "src") is None
+    shutil.rmtree(tmp_path / ".git")
+    assert read_changes(tmp_path) is None
+
+
+def test_the_command_of_several_processes_starts_as_many(monkeypatch):
+    assert describe_command(Path("runs/a b")).startswith("chaii train --config-dir 'runs/a b' ")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    several = "torchrun --standalone --nproc_per_node=2 -m chaii train --config-dir runs/a "
+    assert describe_command(Path("runs/a")).startswith(several)

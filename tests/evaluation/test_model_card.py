@@ -27,7 +27,7 @@ def make_fold(compose_config, tmp_path):
         if change:
             config = change(config)
         run = RunFolder(tmp_path, config.name, config.fold)
-        run.begin(config, "data")
+        run.begin(config, "data", {})
         environment = json.dumps(run.read_environment() | {"hardware": hardware})
         (run.path / "environment.json").write_text(environment, encoding="utf-8")
         run.finish({"windows": 7, "seconds": 60, "language": {"hindi": SCORES}} | scores)

@@ -1,17 +1,25 @@
-"""The environment of a run: versions, commit, seed and hardware."""
+"""The environment of a run: versions, commit and changes, seed, hardware, command."""
 
 import hashlib
 import os
 import platform
+import shlex
+import subprocess  # nosec B404 # runs `git diff` alone
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("chaii", "torch", "transformers", "tokenizers", "datasets", "numpy", "pandas")
+_GIT_DIFF = (  # no program is started that a repository's settings name
+    *("git", "--no-optional-locks", "-c", "core.fsmonitor=false", "diff", "--no-color"),
+    *("--no-ext-diff", "--no-textconv", "HEAD", "--", ":/src", ":/conf", ":/scripts"),
+)
+_QUIET = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none")
 
 
 def describe_environment(seed: int) -> dict[str, Any]:
-    """Versions, commit, seed and hardware."""
+    """Versions, commit, seed and hardware, as they are now."""
     import torch
 
     package = Path(__file__).parents[1]
@@ -50,6 +58,38 @@ def read_commit(folder: Path) -> str | None:
     packed = shared / "packed-refs"
     lines = packed.read_text(encoding="utf-8").splitlines() if packed.is_file() else []
     return next((line.split()[0] for line in lines if line.endswith(f" {reference}")), None)
+
+
+@cache
+def read_changes(folder: Path) -> str | None:
+    """Read how code and settings around `folder` differ from the commit, as a patch.
+
+    What git does not track is left out. The first answer in a process stays: its code does too.
+    None outside a repository, or where there is no git.
+    """
+    if read_commit(folder) is None:
+        return None
+    try:
+        done = subprocess.run(_GIT_DIFF, cwd=folder, capture_output=True, check=True, timeout=60)  # nosec B603 # a list, no shell
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode(errors="replace")
+
+
+def describe_command(folder: Path) -> str:
+    """Write the command that trains the run of a folder again, with its settings and threads.
+
+    The command is to be given where the run was trained, for its paths may be relative.
+    """
+    import torch
+
+    processes = os.environ.get("WORLD_SIZE", "1")  # set by torchrun
+    start = ["chaii"]
+    if processes != "1":
+        start = ["torchrun", "--standalone", f"--nproc_per_node={processes}", "-m", "chaii"]
+    stored = "--config-dir", str(folder), "--config-name", "config"
+    threads = f"trainer.num_threads={torch.get_num_threads()}"
+    return shlex.join([*start, "train", *stored, "overwrite=true", threads, *_QUIET])
 
 
 def _cpu_name() -> str:
