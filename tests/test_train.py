@@ -79,6 +79,7 @@ def test_the_command_of_a_run_reproduces_its_metrics_bit_for_bit(
     train_demo, run_script, tmp_path, monkeypatch
 ):
     few = "max_examples=30", "trainer.num_evaluations=1", "trainer.max_steps=6"
+    few += ("trainer.num_threads=null",)  # all that there are
     run = train_demo(tmp_path / "a place", *few, "backbone.config.hidden_dropout_prob=0.1")
     first, metrics, rows = read_results(run)
     command, verb, *words = shlex.split(run.read_environment()["command"])
