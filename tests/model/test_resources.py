@@ -23,15 +23,15 @@ def powercap(tmp_path, monkeypatch):
 
 
 def test_the_counters_of_whole_processors_are_found(powercap):
-    found = [(counter.part, counter.read(), counter.turns) for counter in find_counters()]
+    found = [(counter.part, int(counter.read()), counter.turns) for counter in find_counters()]
     assert found == [("cpu", 5, 1000), ("cpu", 7, 1000)]
     (powercap / "intel-rapl:0/energy_uj").unlink()  # or one that only root may read
-    assert [counter.read() for counter in find_counters()] == [7]
+    assert [int(counter.read()) for counter in find_counters()] == [7]
 
 
 def test_energy_is_that_since_the_beginning_also_where_a_counter_starts_again(monkeypatch):
     counts = iter([900, 100, 500])
-    counter = EnergyCounter("cpu", lambda: next(counts), joules=3600.0, turns=1000)
+    counter = EnergyCounter("cpu", lambda: next(counts), hours=1.0, turns=1000)
     monkeypatch.setattr(resources, "find_counters", lambda: [counter])
     with Meter() as meter:
         meter._update()
@@ -39,7 +39,7 @@ def test_energy_is_that_since_the_beginning_also_where_a_counter_starts_again(mo
 
 
 def test_the_counters_are_read_while_the_run_goes_on(monkeypatch):
-    counter = EnergyCounter("cpu", iter(range(10**9)).__next__, joules=1.0)
+    counter = EnergyCounter("cpu", iter(range(10**9)).__next__, hours=1.0)
     monkeypatch.setattr(resources, "find_counters", lambda: [counter])
     monkeypatch.setattr(resources, "_SECONDS", 0.0)
     with Meter() as meter:
@@ -50,7 +50,7 @@ def test_the_counters_are_read_while_the_run_goes_on(monkeypatch):
 def test_energy_is_unknown_without_a_counter_and_of_a_part_of_a_run(monkeypatch):
     with Meter() as meter:
         assert "energy_wh" not in meter.read()
-    counter = EnergyCounter("cpu", lambda: 7, joules=1.0)
+    counter = EnergyCounter("cpu", lambda: 7, hours=1.0)
     monkeypatch.setattr(resources, "find_counters", lambda: [counter])
     with Meter() as meter:
         assert "energy_wh" not in meter.read(whole=False)
@@ -70,7 +70,7 @@ def test_a_gpu_is_asked_by_its_own_name_for_its_energy_in_millijoules(monkeypatc
     properties = SimpleNamespace(uuid="aa-bb")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     [counter] = find_counters()
-    assert (counter.part, counter.read(), counter.joules) == ("gpu", 4321, 1e-3)
+    assert (counter.part, counter.read(), counter.hours * 3600) == ("gpu", 4321, 1e-3)
     assert asked == ["GPU-aa-bb"]
 
 

@@ -24,16 +24,16 @@ def compare_records(old: Sequence[RunFolder], new: Sequence[RunFolder]) -> dict[
     and new; None where one of the folds does not tell.
     """
     shared = ((one, other) for one in old for other in new if one.fold == other.fold)
-    parts: dict[str, list[Mapping[str, Any]]] = {"settings": [], "environment": [], "data": []}
+    told = []
     for run in next(shared, (old[0], new[0])):
-        told = run.read_environment() | {"plan": run.read_metrics().get("plan")}
-        settings = OmegaConf.to_container(run.read_config())
-        assert isinstance(settings, dict)
-        parts["settings"].append({str(k): v for k, v in settings.items() if k != "name"})
-        parts["data"].append({name: told.get(name) for name in _DATA})
-        apart = {*_DATA, "command"}  # it follows from the name
-        parts["environment"].append({key: told[key] for key in told if key not in apart})
-    return {part: _list_differences(*both) for part, both in parts.items()}
+        environment = run.read_environment() | {"plan": run.read_metrics().get("plan")}
+        data = {name: environment.pop(name, None) for name in _DATA}
+        environment.pop("command", None)  # it follows from the name
+        settings: Any = OmegaConf.to_container(run.read_config())
+        told.append(
+            {"settings": settings | {"name": None}, "environment": environment, "data": data}
+        )
+    return {part: _list_differences(told[0][part], told[1][part]) for part in told[0]}
 
 
 def pair_rows(old: Sequence[RunFolder], new: Sequence[RunFolder]) -> pd.DataFrame:

@@ -14,15 +14,14 @@ from chaii.model.processes import join_processes
 
 _PROCESS, _POWERCAP = Path("/proc/self"), Path("/sys/class/powercap")  # Linux alone has them
 _SECONDS = 60.0  # between two readings: a processor's counter starts again after some minutes
-_JOULES = 3600.0  # of a watt-hour
 
 
 class EnergyCounter(NamedTuple):
     """A counter of the machine: what it measures, and how it is read."""
 
     part: str  # cpu or gpu
-    read: Callable[[], int]
-    joules: float  # of one count
+    read: Callable[[], Any]  # an integer, or its text
+    hours: float  # watt-hours of one count
     turns: int = 2**64  # the count at which it starts again at 0
 
 
@@ -31,14 +30,14 @@ class Meter:
 
     def __init__(self) -> None:
         self._counters, self._stop = find_counters(), Event()
-        self._joules = {counter.part: 0.0 for counter in self._counters}
+        self._used = {counter.part: 0.0 for counter in self._counters}
 
     def __enter__(self) -> Self:
         with suppress(OSError):  # the peak of what this process did before is forgotten
             (_PROCESS / "clear_refs").write_text("5", encoding="utf-8")
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-        self._counts = [counter.read() for counter in self._counters]
+        self._counts = [int(counter.read()) for counter in self._counters]
         if self._counters:
             Thread(target=self._watch, daemon=True).start()
         return self
@@ -51,11 +50,9 @@ class Meter:
             self._update()
 
     def _update(self) -> None:
-        """Add the energy since the last reading."""
-        counts = [counter.read() for counter in self._counters]
-        for counter, before, now in zip(self._counters, self._counts, counts, strict=True):
-            self._joules[counter.part] += (now - before) % counter.turns * counter.joules
-        self._counts = counts
+        before, self._counts = self._counts, [int(counter.read()) for counter in self._counters]
+        for counter, old, new in zip(self._counters, before, self._counts, strict=True):
+            self._used[counter.part] += (new - old) % counter.turns * counter.hours
 
     def read(self, *, whole: bool = True) -> dict[str, Any]:
         """Tell the peak memory of this process and of its GPU in MB, and the energy in watt-hours.
@@ -72,9 +69,8 @@ class Meter:
                 found["memory_mb"] = round(int(peak[1]) / 1000)
         if torch.cuda.is_available():
             found["gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6)
-        if whole and self._joules:
-            hours = {part: round(joules / _JOULES, 3) for part, joules in self._joules.items()}
-            found["energy_wh"] = hours
+        if whole and self._used:
+            found["energy_wh"] = {part: round(used, 3) for part, used in self._used.items()}
         return found
 
 
@@ -83,10 +79,10 @@ def find_counters() -> list[EnergyCounter]:
     counters = []
     for zone in sorted(_POWERCAP.glob("intel-rapl:?")):  # a package; its parts have longer names
         with suppress(OSError, ValueError):  # on most machines only root may read them
-            read = partial(_read_number, zone / "energy_uj")
+            read = partial((zone / "energy_uj").read_text, "utf-8")
             read()
-            turns = _read_number(zone / "max_energy_range_uj") + 1
-            counters.append(EnergyCounter("cpu", read, joules=1e-6, turns=turns))
+            most = int((zone / "max_energy_range_uj").read_text("utf-8"))
+            counters.append(EnergyCounter("cpu", read, hours=1e-6 / 3600, turns=most + 1))
     if torch.cuda.is_available():
         import pynvml
 
@@ -97,9 +93,5 @@ def find_counters() -> list[EnergyCounter]:
                 device = pynvml.nvmlDeviceGetHandleByUUID(name)
                 read = partial(pynvml.nvmlDeviceGetTotalEnergyConsumption, device)
                 read()
-                counters.append(EnergyCounter("gpu", read, joules=1e-3))
+                counters.append(EnergyCounter("gpu", read, hours=1e-3 / 3600))
     return counters
-
-
-def _read_number(file: Path) -> int:
-    return int(file.read_text(encoding="utf-8"))
