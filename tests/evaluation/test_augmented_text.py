@@ -16,7 +16,7 @@ from chaii.recipe.token_store import open_store
 ANSWER = "320 km"
 AROUND = "the river rises in the hills, and runs to the sea. " * 5
 CONTEXT = f"{AROUND}{ANSWER} {AROUND}"
-BLUE, GREEN, DARK = "#eef3f8", "#9fd8b4", "#444"
+BLUE, GREEN, DARK = "#dbe8f4", "#9fd8b4", "#444"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from chaii.recipe.windows import Window, crop, slide
 # By mark; where marks overlap, the last one here decides. Text outside of all windows is grey.
 _STYLES = {
     "outside": "color:#999",
-    "window": "color:#000;background:#eef3f8",
+    "window": "color:#000;background:#dbe8f4",
     "answer": "color:#000;background:#9fd8b4",
     "wrong": "color:#000;background:#f2b48a",
     "masked": "color:#444;background:#444",
@@ -31,8 +31,9 @@ def render_ranges(context: str, ranges: Mapping[str, Sequence[Range]], *, margin
     >>> 'background:#9fd8b4">&lt;b&gt;<' in render_ranges("a <b> c", {"answer": [(2, 5)]})
     True
     """
+    places = {mark: [(int(a), int(b)) for a, b in some] for mark, some in ranges.items()}
     parts = []
-    for segment in cut_excerpt(context, ranges, margin=margin):
+    for segment in cut_excerpt(context, places, margin=margin):
         marks = {"outside", *segment.marks} - {GAP}
         style = next(_STYLES[mark] for mark in reversed(_STYLES) if mark in marks)
         parts.append(f'<span style="{style}">{escape(segment.text)}</span>')

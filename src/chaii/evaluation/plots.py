@@ -45,9 +45,11 @@ def draw_corpora(examples: pd.DataFrame) -> Figure:
             before += counts[language].to_numpy()
         left.set_yticks(rows, counts.index)
         left.set(xlabel="questions")
-        left.legend(loc="lower right")
+        right.legend(*left.get_legend_handles_labels(), **_BESIDE)
         right.boxplot(lengths, positions=rows, orientation="horizontal", whis=(1, 99), sym="")
         right.set(xlabel="characters per context (box: middle half; line: 98 %)", xscale="log")
+        right.xaxis.set_major_formatter("{x:,.0f}")
+        right.xaxis.set_minor_formatter("")
         right.set_yticks(rows, counts.index)
     return figure
 
