@@ -29,6 +29,7 @@ def main(config: DictConfig) -> None:
     print("loading torch and transformers ...", flush=True)
     from transformers.utils import logging
 
+    from chaii.evaluation.leaderboard import write_table
     from chaii.evaluation.study_folder import StudyFolder
     from chaii.run_folder import RunFolder
     from chaii.train import train_fold
@@ -36,21 +37,22 @@ def main(config: DictConfig) -> None:
     logging.set_verbosity_error()  # our own messages and progress bars are enough
     logging.disable_progress_bar()
     folder = StudyFolder(Path(checked.results, study.name))
-    hours = float("inf") if checked.max_hours is None else checked.max_hours
     began = time.monotonic()
     for run in runs:
-        if time.monotonic() - began >= 3600 * hours:
+        if checked.max_hours is not None and time.monotonic() - began >= 3600 * checked.max_hours:
             break
-        overrides = study.arms[run.arm]
         with folder.claim(run) as is_ours:
-            if not is_ours or folder.holds(run, overrides):
+            if not is_ours or folder.holds(run, study.arms[run.arm]):
                 continue
             known = RunFolder(Path(checked.paths.runs), run.name, run.fold).is_finished
             before = time.process_time()
             trained = train_fold(compose_run(checked, run))
             seconds = None if known else time.process_time() - before
-            folder.add(run, trained, overrides=overrides, cpu_seconds=seconds)
-    print("\n" + folder.compare(study, rounds=checked.rounds))
+            folder.add(run, trained, overrides=study.arms[run.arm], cpu_seconds=seconds)
+    table = folder.compare(study, rounds=checked.rounds)
+    print("\n" + table)
+    if checked.readme:
+        write_table(Path(checked.readme), table, name=f"study {study.name}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from pathlib import Path
 from chaii.config.errors import one_line_errors
 from chaii.evaluation import leaderboard, results_table
 from chaii.evaluation.metrics import format_table
-from chaii.files import write_whole
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,10 +35,7 @@ def main() -> None:
             leaderboard.add_results(arguments.results, lines, replace=arguments.replace)
         published = leaderboard.read_results(arguments.results)
         if arguments.readme:
-            table = leaderboard.render_table(published)
-            page = leaderboard.insert_table(arguments.readme, table)
-            with write_whole(arguments.readme) as building:
-                building.write_text(page, encoding="utf-8")
+            leaderboard.write_table(arguments.readme, leaderboard.render_table(published))
             return
         print(f"published\n\n{leaderboard.render_table(published)}")
         found, faults = results_table.tabulate_results(arguments.runs, arguments.submissions)

@@ -51,6 +51,24 @@ def test_a_finished_study_is_only_compared(output, run_study):
     assert "Runs per arm: 1" in printed
 
 
+def test_the_table_is_written_into_a_page(output, run_study, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- study demo -->\nold\n<!-- /study demo -->\nafter\n", "utf-8")
+    assert run_study("study.seeds=[1]", f"readme={page}")[0] == 0
+    table = (output / "studies/demo/effects.md").read_text(encoding="utf-8")
+    assert page.read_text("utf-8") == (
+        f"before\n<!-- study demo -->\n{table}<!-- /study demo -->\nafter\n"
+    )
+
+
+def test_a_page_without_markers_is_one_line(run_study, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("nothing", "utf-8")
+    status, _, error = run_study("study.seeds=[1]", f"readme={page}")
+    assert status == 1, error
+    assert "page.md: must hold <!-- study demo --> and <!-- /study demo -->, in this order" in error
+
+
 def test_the_budget_of_hours_stops_between_runs(run_study):
     status, printed, _ = run_study("study.seeds=[1,2]", "max_hours=0")
     assert status == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chaii.evaluation.leaderboard import BEGIN, END, insert_table, read_results, render_table
+from chaii.evaluation.leaderboard import insert_table, read_results, render_table
 from chaii.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,9 @@ ENVIRONMENT = {
 @pytest.fixture
 def place(tmp_path):
     """A page, published results, and a folder of runs with one finished run in two folds."""
-    (tmp_path / "page.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    (tmp_path / "page.md").write_text(
+        "before\n<!-- leaderboard -->\nold\n<!-- /leaderboard -->\nafter\n", encoding="utf-8"
+    )
     results = (ROOT / "studies/leaderboard.csv").read_text(encoding="utf-8")
     (tmp_path / "results.csv").write_text(results, encoding="utf-8")
     for fold, (rows, jaccard) in enumerate([(100, 0.5), (300, 0.9)]):

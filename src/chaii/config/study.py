@@ -30,6 +30,7 @@ class AblateConfig:
     max_hours: float | None = None  # no run is started after that; 0 only compares
     rounds: int = 10_000  # of the bootstrap
     results: str = "studies"  # folder of raw results
+    readme: str | None = None  # a page that gets the table, between <!-- study NAME --> markers
     paths: PathsConfig = MISSING
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 from chaii.files import reading, write_whole
 from chaii.run_folder import find_runs
 
-BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 _METRICS = ("jaccard", "exact", "f1")
 _COLUMNS = (
     *("run", "folds", "held-out rows", *_METRICS),
@@ -89,15 +88,25 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*\[\]|])", r"\\\1", escape(" ".join(text.split()), quote=False))
 
 
-def insert_table(page: Path, table: str) -> str:
-    """Read a page, and put the table between its markers, in place of an earlier one.
+def insert_table(page: Path, table: str, *, name: str = "leaderboard") -> str:
+    """Read a page, and put the table between the markers of `name`, in place of an earlier one.
+
+    The markers are ``<!-- name -->`` and ``<!-- /name -->``.
 
     Raises:
         ValueError: the page lacks the markers, or is not UTF-8.
     """
+    first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
     with reading(page):
-        head, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, tail = rest.partition(END)
+        head, begin, rest = page.read_text(encoding="utf-8").partition(first)
+    _, end, tail = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"{page}: must hold {BEGIN} and {END}, in this order")
-    return f"{head}{BEGIN}\n{table}\n{END}{tail}"
+        raise ValueError(f"{page}: must hold {first} and {last}, in this order")
+    return f"{head}{first}\n{table}\n{last}{tail}"
+
+
+def write_table(page: Path, table: str, *, name: str = "leaderboard") -> None:
+    """Write the page that `insert_table` returns."""
+    text = insert_table(page, table, name=name)
+    with write_whole(page) as building:
+        building.write_text(text, encoding="utf-8")
