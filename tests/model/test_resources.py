@@ -74,6 +74,12 @@ def test_a_gpu_is_asked_by_its_own_name_for_its_energy_in_millijoules(monkeypatc
     assert asked == ["GPU-aa-bb"]
 
 
+def test_without_nvidias_package_no_gpu_is_asked(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert "gpu" not in {counter.part for counter in find_counters()}
+
+
 def test_the_peak_of_the_memory_counts_what_was_given_back():
     with Meter() as meter:
         before = meter.read()["memory_mb"]

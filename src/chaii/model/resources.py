@@ -84,8 +84,10 @@ def find_counters() -> list[EnergyCounter]:
             most = int((zone / "max_energy_range_uj").read_text("utf-8"))
             counters.append(EnergyCounter("cpu", read, hours=1e-6 / 3600, turns=most + 1))
     if torch.cuda.is_available():
-        import pynvml
-
+        try:
+            import pynvml
+        except ImportError:  # a notebook that trains from the source alone
+            return counters
         with suppress(pynvml.NVMLError):  # a GPU that does not count
             pynvml.nvmlInit()
             for gpu in range(min(torch.cuda.device_count(), join_processes().num_processes)):
