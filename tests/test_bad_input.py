@@ -115,7 +115,9 @@ CASES = {  # a command, and what its line says
     "train trainer=gone": "trainer=gone: conf/ has no .*; one of .*gpu_16gb, ",
     "train paths=gone": "paths=gone: conf/ has no .*; one of kaggle, local",
     "train +corpora=gone": "corpora=gone: conf/ has no .*; one of chaii, ",
-    "train +debug=gone": "debug: no such setting",
+    "train debug=gone": "debug=gone: conf/ has no .*; one of overfit, profile, shapes, smoke",
+    "train backbone=muril_base backbone.shrink=true backbone.family=gpt9": "family=gpt9: must be "
+    "one of bert, ",
     "train corpora.gone.path=x": r"corpora.gone: not set yet; \+corpora.gone=... adds it",
     "train recipe.stages.0.sources.0.corpus=gone": r"sources\[0\].corpus: unknown corpus 'gone'",
     "train recipe.stages.9.sources.0.corpus=gone": r"recipe.stages\[9\]: Invalid type",

@@ -86,6 +86,7 @@ CHANGES = {  # what changes of that which the model is shown
     "backbone.effective_batch_size=16": ["lengths"],
     "backbone.learning_rate=0.5": ["learning_rate"],
     "backbone.config.hidden_size=32": ["weights"],
+    "backbone.shrink=true": ["weights"],
     "distill.temperature=5": ["distill"],
     "distill.weight=0.9": ["distill"],
     "fold=1": ["ids"],

@@ -176,6 +176,11 @@ class RunFolder:
         return self.path / "changes.patch"
 
     @property
+    def trace(self) -> Path:
+        """What torch's profiler recorded, after ``debug=profile``."""
+        return self.path / "trace.json.gz"
+
+    @property
     def _environment(self) -> Path:
         return self.path / "environment.json"
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from transformers import PreTrainedModel, SchedulerType, set_seed
 
 from chaii.config.corpora import Labels
 from chaii.config.errors import ConfigError
-from chaii.config.schema import TrainConfig
+from chaii.config.schema import Debug, TrainConfig
 from chaii.corpus.training_data import (
     LeakCheck,
     check_leaks,
@@ -35,7 +36,9 @@ from chaii.model.backbone import load_model, load_tokenizer, position_limit
 from chaii.model.checkpoints import find_checkpoint, read_seconds, read_step
 from chaii.model.collapse_guard import CollapseError
 from chaii.model.collate import PlanDataset
+from chaii.model.debug import describe_batch, describe_overfit, repeat_batch
 from chaii.model.processes import join_processes, share
+from chaii.model.profile import profile_training
 from chaii.model.resources import Meter
 from chaii.model.stage_reset import find_borders
 from chaii.model.trainer import train_model
@@ -149,6 +152,9 @@ def _lead(config: TrainConfig, run: RunFolder) -> None:
     """Do all that is not training; the other processes wait meanwhile."""
     with run.lock():
         run.tidy()
+        if config.debug not in (None, Debug.smoke):
+            _look(config, run)
+            return
         if run.is_finished and not config.overwrite:
             run.check(config)
             print(f"{run.path}: finished already; overwrite=true trains it anew")
@@ -164,6 +170,26 @@ def _lead(config: TrainConfig, run: RunFolder) -> None:
             raise
         run.tidy()
     print(f"{run.path}: finished in {seconds / 60:.1f} minutes")
+
+
+def _look(config: TrainConfig, run: RunFolder) -> None:
+    """Do what `debug` asks for with a plan of the fold, instead of training on it."""
+    fold = prepare_fold(config)
+    plan = fold.make_plan(config.seed)
+    if config.debug is Debug.shapes:
+        model = load_model(config.backbone, fold.tokenizer)
+        print(describe_batch(plan, fold.stores, model, fold.tokenizer, config=config))
+        return
+    if config.debug is Debug.overfit:
+        size, steps = config.backbone.effective_batch_size, config.trainer.max_steps or 1
+        plan = repeat_batch(plan, size=size, steps=steps)
+    run.write_plan(plan)
+    training = Training(config, run, fold.tokenizer, fold.stores, restart=0, is_scored=False)
+    if config.debug is Debug.profile:
+        print(profile_training(partial(_train_once, training, score=None), run.trace))
+    else:
+        model, history = _train_once(training, score=None)
+        print(describe_overfit(history, model, config=config))
 
 
 def _train_and_score(config: TrainConfig, run: RunFolder) -> float:

@@ -14,8 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from chaii.config.ensemble import EnsembleConfig, MethodConfig, MethodKind
 from chaii.config.errors import ConfigError, describe_error, list_first
-from chaii.config.schema import TrainConfig
+from chaii.config.schema import Debug, TrainConfig
 from chaii.config.settings import flatten_settings
+from chaii.config.shrink import shrink_backbone
 from chaii.config.study import AblateConfig
 
 _Schema = TypeVar("_Schema", TrainConfig, EnsembleConfig, MethodConfig, AblateConfig)
@@ -97,7 +98,7 @@ def count(text: str) -> int:
 
 
 def check_train(config: DictConfig) -> TrainConfig:
-    """Turn what Hydra composed into a `TrainConfig`.
+    """Turn what Hydra composed into a `TrainConfig`, its backbone shrunk where that is asked for.
 
     Raises:
         ConfigError: rules are broken; the message names each key, its value and the rule.
@@ -105,6 +106,8 @@ def check_train(config: DictConfig) -> TrainConfig:
     train = _to_object(config, TrainConfig)
     if problems := [*_check_values(train), *_check_training(train), *_check_recipe(train)]:
         raise ConfigError(list_first(problems, separator="; "))
+    if train.backbone.shrink:
+        return replace(train, backbone=shrink_backbone(train.backbone))
     return train
 
 
@@ -197,6 +200,8 @@ def _check_training(train: TrainConfig) -> Iterator[str]:
     if (backbone.pretrained is None) == (backbone.scratch is None):
         yield f"backbone {backbone.name}: set exactly one of pretrained and scratch"
     processes = int(os.environ.get("WORLD_SIZE", 1))  # set by torchrun
+    if processes > 1 and train.debug not in (None, Debug.smoke):
+        yield f"debug={train.debug.value}: must be started without torchrun, as one process"
     if backbone.effective_batch_size % max(1, trainer.per_device_train_batch_size * processes):
         yield (
             f"backbone.effective_batch_size={backbone.effective_batch_size}: "

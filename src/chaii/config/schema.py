@@ -34,6 +34,15 @@ class Precision(Enum):
     fp16 = "fp16"
 
 
+class Debug(Enum):
+    """What a run is tried for, in a folder of its own; each has a file in ``conf/debug``."""
+
+    smoke = "smoke"  # whether a fold comes to its end: few rows and steps, a tiny backbone
+    shapes = "shapes"  # what a batch is: the first one is printed
+    overfit = "overfit"  # whether the model learns: one batch, to a loss near zero
+    profile = "profile"  # where the time goes: a trace of some steps
+
+
 class TokenizerKind(Enum):
     """Tokenizer families that can be trained for a backbone without pre-trained weights."""
 
@@ -133,6 +142,8 @@ class BackboneConfig:
     revision: str | None = None  # commit, tag or branch on the Hub
     licence: str = ""  # of the weights, as the Hub names it; empty: none is stated
     scratch: ScratchConfig | None = None
+    family: str | None = None  # model type of transformers; only `shrink` asks for it
+    shrink: bool = False  # 2 narrow layers of the same family with random weights, for debugging
     config: dict[str, Any] = field(default_factory=dict)  # fields of the model's configuration
     learning_rate: float = MISSING  # peak
     warmup_ratio: float = 0.1  # share of the optimiser steps
@@ -179,6 +190,7 @@ class TrainConfig:
     fold: str = "0"  # a number, or "all" to train on everything
     seed: int = 2021
     overwrite: bool = False  # train anew where there is a run of this name
+    debug: Debug | None = None  # set by debug=..., with the other settings of its file
     verify: bool = False  # compare every byte of large token stores with their checksum, too
     paths: PathsConfig = MISSING
     backbone: BackboneConfig = MISSING

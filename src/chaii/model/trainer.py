@@ -52,6 +52,7 @@ from chaii.model.loss import span_loss
 from chaii.model.precision import choose_precision
 from chaii.model.predict import padding_step
 from chaii.model.processes import join_processes, once
+from chaii.model.profile import phase
 from chaii.model.stage_reset import StageReset, restart_schedule
 
 Score = Callable[[PreTrainedModel], dict[str, float]]
@@ -204,9 +205,15 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, **_: Any
     ) -> Any:
         """Compute `span_loss` of a batch."""
-        output = model(**{name: part for name, part in inputs.items() if name not in TARGETS})
-        loss = span_loss(output, inputs, self._distill)
+        with phase("forward"):
+            output = model(**{name: part for name, part in inputs.items() if name not in TARGETS})
+            loss = span_loss(output, inputs, self._distill)
         return (loss, output) if return_outputs else loss
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute loss and gradient of a batch."""
+        with phase("forward and backward"):
+            return super().training_step(*args, **kwargs)
 
     def go_on(self, checkpoint: Path | None) -> None:
         """Train from a checkpoint, or from the beginning; the last step's checkpoint is loaded.
