@@ -6,7 +6,8 @@ first)``. `tests/mutants.py` shows that the tests notice every one of them.
 
 TRAINER, PLAN, MEMBERS = "model/trainer.py", "recipe/plan.py", "ensemble/members.py"
 EVALUATOR, PREDICT, WINDOWS = "evaluation/evaluator.py", "model/predict.py", "recipe/windows.py"
-FOLDS = "corpus/training_data.py"
+FOLDS, TEACHERS = "corpus/training_data.py", "ensemble/teachers.py"
+SOFT_LABELS = "recipe/soft_labels.py"
 
 FAULTS = [
     # training
@@ -472,6 +473,112 @@ FAULTS = [
         "                weights=method.weights,\n                by",
         "                by",
         "tests/ensemble/test_methods.py",
+    ),
+    # teachers
+    (
+        "distill.temperature is ignored",
+        "model/loss.py",
+        "distill.temperature)",
+        "1.0)",
+        "tests/model/test_loss.py -k divergence",
+    ),
+    (
+        "distill.weight is ignored",
+        "model/loss.py",
+        "distill.weight * soft",
+        "0.5 * soft",
+        "tests/model/test_loss.py -k divides",
+    ),
+    (
+        "the settings of distillation do not reach the loss",
+        TRAINER,
+        "span_loss(output, inputs, self._distill)",
+        "span_loss(output, inputs)",
+        "tests/model/test_distillation.py -k reach",
+    ),
+    (
+        "what teachers say does not reach the training",
+        "train.py",
+        "teacher=training.run.read_teacher()",
+        "teacher=None",
+        "tests/test_distill.py -k killed",
+    ),
+    (
+        "a run with other teachers is resumed",
+        "train.py",
+        "digest.update(digest_folder(teacher.run.model).encode())",
+        "pass",
+        "tests/test_distill.py -k killed",
+    ),
+    (
+        "every window is told what the first one is",
+        "model/collate.py",
+        "self._teacher_start[position]",
+        "self._teacher_start[0]",
+        "tests/model/test_distillation.py -k moved",
+    ),
+    (
+        "a teacher's fold is always the first",
+        TEACHERS,
+        "name, config.fold)",
+        'name, "0")',
+        "tests/ensemble/test_teachers.py -k another_fold",
+    ),
+    (
+        "a teacher may have held out other rows",
+        TEACHERS,
+        "name=None))) != expected:",
+        "name=None))) is None:",
+        "tests/ensemble/test_teachers.py -k held_out",
+    ),
+    (
+        "windows are told in the order of the corpora",
+        TEACHERS,
+        "expand_ranges(first[number], size[number])",
+        "expand_ranges(first, size)",
+        "tests/ensemble/test_teachers.py -k token_by_token",
+    ),
+    (
+        "logits of teachers are added, not averaged",
+        TEACHERS,
+        " / len(members)",
+        "",
+        "tests/ensemble/test_teachers.py -k averaged",
+    ),
+    (
+        "probabilities of tokenizers are added, not averaged",
+        TEACHERS,
+        " / len(groups)",
+        "",
+        "tests/ensemble/test_teachers.py -k averaged",
+    ),
+    (
+        "the question is read whole where the student cuts it",
+        TEACHERS,
+        "(last - first)\n",
+        "(last - first) + 1\n",
+        "tests/ensemble/test_teachers.py -k cut_short",
+    ),
+    (
+        "what falls outside a window is put onto its sides",
+        SOFT_LABELS,
+        "np.where(inside, token - first[window] + 1, 0)",
+        "np.clip(token - first[window] + 1, 0, last[window] - first[window])",
+        "tests/recipe/test_soft_labels.py -k side_of_a_window",
+    ),
+    (
+        "tokens begin with whitespace",
+        SOFT_LABELS,
+        "np.append(seen, high)[np.searchsorted(seen, offsets[:, 0])]",
+        "offsets[:, 0]",
+        "tests/recipe/test_soft_labels.py -k whitespace",
+    ),
+    (
+        "tokens end with whitespace",
+        SOFT_LABELS,
+        "np.append(low - 1, seen)[np.searchsorted(seen, offsets[:, 1])] + 1",
+        "offsets[:, 1]",
+        "tests/recipe/test_soft_labels.py -k whitespace",
     ),
     (
         "the time budget is ignored",

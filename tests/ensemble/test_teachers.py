@@ -103,6 +103,15 @@ def test_a_teacher_of_the_same_tokenizer_is_taken_token_by_token(teacher, ask, p
     assert {"demo_chaii", "demo_tydi"} <= set(plan["corpus"])
 
 
+def test_a_question_that_the_student_cuts_is_read_cut_short(teacher, ask, prepare):
+    fold = prepare("demo_muril")
+    plan = fold.make_plan(1).iloc[::40].reset_index(drop=True)
+    plan = plan.assign(length=plan["length"] - 2)  # two tokens less of each question
+    told = split_windows(ask(teacher, plan=plan), plan)[::3]
+    for found, expected in zip(told, read_tokens(teacher, fold, plan), strict=True):
+        np.testing.assert_allclose(np.exp(found), np.exp(expected), rtol=0.005, atol=1e-7)
+
+
 @pytest.mark.parametrize("experiment", ["demo_muril", "demo_xlmr"])
 def test_the_probabilities_of_a_window_sum_to_one(experiment, teacher, ask, make_plan):
     plan = make_plan(experiment)
@@ -145,6 +154,14 @@ def test_logits_are_averaged_inside_a_tokenizer(teacher, ask, make_plan, tmp_pat
     plan = make_plan("demo_muril").iloc[:20]
     for said in split_windows(ask(teacher, opposite, plan=plan), plan):
         np.testing.assert_allclose(said, -np.log(said.shape[1]), atol=0.01)  # logits of 0
+    np.testing.assert_array_equal(ask(teacher, teacher, plan=plan), ask(teacher, plan=plan))
+
+
+def test_probabilities_are_averaged_across_tokenizers(teacher, ask, make_plan):
+    plan = make_plan("demo_muril").iloc[:20]
+    other = replace(teacher)
+    vars(other)["fingerprint"] = "a tokenizer that happens to cut the same tokens"
+    np.testing.assert_array_equal(ask(teacher, other, plan=plan), ask(teacher, plan=plan))
 
 
 def test_each_distinct_window_is_read_once(teacher, ask, make_plan, monkeypatch):

@@ -1,8 +1,10 @@
 """Soft labels: the probabilities of one tokenizer's tokens on the tokens of another."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from chaii.recipe.soft_labels import carry_over, cover_windows
@@ -98,26 +100,48 @@ def test_the_other_tokens_hold_every_visible_character_of_a_window(pair, example
         assert len(beyond) < 15  # of tokens that reach over the sides
 
 
-def test_whitespace_at_the_sides_of_a_token_does_not_count(stores, examples):
-    ours, theirs = stores["wordpiece"], stores["unigram"]
-    windows = slide(ours, max_length=400, doc_stride=8).iloc[:1]
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_token_that_reaches_over_the_side_of_a_window_counts_for_cls(side, stores, examples):
+    ours = stores["wordpiece"]
+    first, last = ours.text_start[ours.context[9] :][:2]
+    pairs = ours.offsets[first : last - (last - first) % 2].reshape(-1, 2, 2)
+    theirs = replace(  # whose tokens are two of ours each
+        ours,
+        offsets=np.stack([pairs[:, 0, 0], pairs[:, 1, 1]], axis=1),
+        text_start=np.array([0, 0, len(pairs)]),
+        question=np.zeros(13, int),
+        context=np.ones(13, int),
+    )
+    tokens = np.arange(2 * len(pairs))  # a window of each of our tokens
+    windows = pd.DataFrame({"example": 9, "context_from": tokens, "context_to": tokens + 1})
     other = cover_windows(windows, ours, theirs)
-    starts = ours.offsets[ours.text_start[ours.context[0]] :][: int(windows["context_to"].iloc[0])]
+    assert other.context_lengths().tolist() == [1] * len(tokens)
+    chances = np.tile([0.25, 0.75], (2, len(tokens)))  # at [CLS], at the token
+    carried = carry_over(chances, windows, ours, other, examples["context"])[side]
+    inside = tokens % 2 == side
+    np.testing.assert_array_equal(carried[::2], np.where(inside, 0.25, 1))
+    np.testing.assert_array_equal(carried[1::2], np.where(inside, 0.75, 0))
+
+
+def test_whitespace_at_the_sides_of_a_token_does_not_count(stores, examples):
+    ours, theirs, text = stores["wordpiece"], stores["unigram"], examples["context"][3]
+    windows = slide(ours, max_length=400, doc_stride=8).query("example == 3")
+    other = cover_windows(windows, ours, theirs)
+    own = ours.offsets[ours.text_start[ours.context[3]] :]
     offsets = other.offsets[other.text_start[2] : other.text_start[3]]
-    text = examples["context"][0]
+    visible = np.array([place for place, letter in enumerate(text) if not letter.isspace()])
     spaced = [
-        i for i, (low, high) in enumerate(offsets) if text[low:high].strip() != text[low:high]
+        i for i, (low, high) in enumerate(offsets) if text[low:high] != text[low:high].strip()
     ]
-    assert spaced
+    assert any(text[low:high].isspace() for low, high in offsets[spaced])
+    assert any(not text[low:high].isspace() for low, high in offsets[spaced])
     for token in spaced:
         chances = np.zeros((2, len(offsets) + 1))
         chances[:, token + 1] = 1
-        start, end = carry_over(chances, windows, ours, other, examples["context"]).argmax(axis=1)
+        first, last = carry_over(chances, windows, ours, other, examples["context"]).argmax(axis=1)
         low, high = offsets[token]
-        visible = [place for place in range(low, high) if not text[place].isspace()]
-        if visible:
-            assert starts[start - 1][0] <= visible[0] < starts[start - 1][1]
-            assert starts[end - 1][0] <= visible[-1] < starts[end - 1][1]
+        assert own[first - 1][0] <= visible[visible >= low][0] < own[first - 1][1]
+        assert own[last - 1][0] <= visible[visible < high][-1] < own[last - 1][1]
 
 
 def test_a_narrowed_store_holds_the_tokens_of_ranges(stores):
