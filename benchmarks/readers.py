@@ -85,8 +85,8 @@ def measure(
             for size in (0, BATCH)
             if (tool, size) != ("haystack", BATCH)  # it has no batches of questions
         }
-        before = {tool: ask[tool, 0]()["memory"] for tool in workers}
         replies = {way: one() for way, one in ask.items()}
+        before = {tool: replies[tool, 0]["memory"] for tool in workers}
         seconds = dict(zip(ask, alternate(*ask.values(), pairs=pairs), strict=True))
         after = ask["reader", 0]()["memory"]
     asked = f"{len(rows)} questions, {torch.get_num_threads()} threads"
