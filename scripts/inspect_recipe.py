@@ -36,6 +36,8 @@ def main(config: DictConfig) -> None:
     print("\nSources before sampling\n")
     print(sources.to_markdown(index=False, tablefmt="github", intfmt=",", floatfmt=".1%"))
 
+    print()
+    prepared.check(plan)
     path = Path(checked.paths.output, f"plan_{checked.name}.png")
     draw_plan(plan, effective_batch_size=step).savefig(path)
     print(f"\npicture: {path}")

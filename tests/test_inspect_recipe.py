@@ -106,6 +106,14 @@ def test_every_line_fits_a_terminal(printed):
     assert max(map(len, lines)) < 110
 
 
+def test_what_is_wrong_with_the_data_is_told(output, run_script, printed):
+    overrides = [*FEW, f"paths.output={output}", "trainer.max_answer_tokens=1"]
+    status, again, errors = run_script("inspect_recipe", *overrides)
+    assert status == 0, errors
+    assert "warning: demo_chaii: " in again
+    assert "warning: " not in "".join(printed)
+
+
 def test_the_picture_is_where_the_script_says(printed, output):
     path = Path(printed[-1].strip().rpartition("picture: ")[2])
     assert path.parent == output

@@ -241,13 +241,20 @@ def test_a_corpus_of_unknown_pieces_is_warned_of(compose_config, tmp_path, capsy
     AutoConfig.for_model("bert").save_pretrained(tmp_path / "weights")
     overrides = [f"backbone.pretrained={tmp_path}/weights", "backbone.scratch=null"]
     overrides += ["backbone.config={}", "max_examples=10", f"paths.output={tmp_path}"]
-    prepare_fold(check_train(compose_config("train", *overrides)))
+    fold = prepare_fold(check_train(compose_config("train", *overrides)))
+    fold.check(fold.make_plan(2021))
     printed = capsys.readouterr().out
-    assert re.search(r"warning: demo_chaii: \d\d\.\d% of its pieces are unknown", printed)
-    prepare_fold(
-        check_train(compose_config("train", "max_examples=10", f"paths.output={tmp_path}"))
-    )
-    assert "unknown" not in capsys.readouterr().out
+    assert re.search(r"warning: demo_chaii, hindi: \d+\.\d% of its pieces are unknown", printed)
+
+
+def test_warnings_are_printed_or_stop_the_run(train_demo, tmp_path, capsys):
+    few = "trainer.max_answer_tokens=1", "trainer.max_steps=1", "trainer.num_evaluations=0"
+    rule = r"on_warning=fail: demo_chaii: .* raise trainer.max_answer_tokens"
+    with pytest.raises(ConfigError, match=rule):
+        train_demo(tmp_path, *few, "on_warning=fail")
+    assert "warning: " not in capsys.readouterr().out
+    assert train_demo(tmp_path, *few).is_finished
+    assert "warning: demo_chaii: " in capsys.readouterr().out
 
 
 def test_a_length_beyond_the_positions_of_the_model_is_named_first(train_demo, tmp_path):

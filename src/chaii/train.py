@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, SchedulerType, set_seed
 
 from chaii.config.corpora import Labels
-from chaii.config.errors import ConfigError
-from chaii.config.schema import Debug, TrainConfig
+from chaii.config.errors import ConfigError, list_first
+from chaii.config.schema import Debug, OnWarning, TrainConfig
 from chaii.corpus.training_data import (
     LeakCheck,
     check_leaks,
@@ -43,13 +43,12 @@ from chaii.model.resources import Meter
 from chaii.model.stage_reset import find_borders
 from chaii.model.trainer import train_model
 from chaii.recipe.plan import make_plan
+from chaii.recipe.plan_checks import list_warnings
 from chaii.recipe.plan_summary import format_summary, summarise_plan
 from chaii.recipe.token_store import TokenStore, open_store
 from chaii.run_folder import RunFolder
 
 Score = Callable[[PreTrainedModel], dict[str, float]]
-
-_UNKNOWN = 0.01  # share of unknown pieces above which a corpus is warned of
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,19 @@ class PreparedFold:
             effective_batch_size=self.config.backbone.effective_batch_size,
             seed=seed,
         )
+
+    def check(self, plan: pd.DataFrame) -> None:
+        """Print what is likely to spoil a training on a plan of the fold, a line each.
+
+        Raises:
+            ConfigError: there is such a thing, and `on_warning` is `fail`.
+        """
+        parts = {"corpora": self.corpora, "stores": self.stores, "rows": self.rows}
+        lines = list_warnings(plan, config=self.config, **parts)
+        if lines and self.config.on_warning is OnWarning.fail:
+            raise ConfigError(f"on_warning=fail: {list_first(lines, separator='. ')}")
+        for line in lines:
+            print(f"warning: {line}")
 
     def fingerprint(self) -> str:
         """Digest the tokens, labels and rows to train on, those held out, and the teachers."""
@@ -249,9 +261,6 @@ def prepare_fold(config: TrainConfig) -> PreparedFold:
         stores[name] = open_store(
             examples, tokenizer, tokens, every_answer=every, verify=config.verify
         )
-        unknown = stores[name].unknown_share()
-        if unknown > _UNKNOWN:
-            print(f"warning: {name}: {unknown:.1%} of its pieces are unknown to the tokenizer")
     return PreparedFold(config, corpora, leaks.rows, held_out, tokenizer, stores, leaks, teachers)
 
 
@@ -289,6 +298,7 @@ def _train(
         plan = fold.make_plan(config.seed + len(restarts))
         run.write_plan(plan)
         print(_format_plan(plan, config))
+        fold.check(plan)
         if fold.teachers:
             _notice("the teachers read the windows of the plan")
             parts = {"corpora": fold.corpora, "stores": fold.stores, "tokenizer": fold.tokenizer}

@@ -188,20 +188,6 @@ def test_a_batch_boundary_changes_nothing(tokenizers, make_examples, tmp_path, m
     np.testing.assert_array_equal(whole.text_start, split.text_start)
 
 
-@pytest.mark.parametrize("family", ["wordpiece", "unigram"])
-def test_pieces_that_a_tokenizer_does_not_know_are_counted(
-    family, tokenizers, make_examples, tmp_path
-):
-    known, foreign = "गंगा नदी है।", "漢字 仮名"
-    shares = []
-    for text in (known, foreign, known + foreign):
-        store = open_store(make_examples([(text, text, None, 0)]), tokenizers[family], tmp_path)
-        shares.append(store.unknown_share())
-    assert shares[0] == 0
-    assert shares[1] >= 0.5
-    assert 0 < shares[2] < shares[1]
-
-
 def test_another_process_gets_a_store_without_its_files(tokenizers, make_examples, tmp_path):
     rows = [("क्या?", "गंगा नदी है। " * 500, "नदी", 5), ("कौन?", "पटना बड़ा है।", "पटना", 0)]
     store = open_store(make_examples(rows), tokenizers["unigram"], tmp_path).select(

@@ -25,6 +25,13 @@ class OnLeak(Enum):
     fail = "fail"  # the run stops where `drop` would leave rows out
 
 
+class OnWarning(Enum):
+    """What is done about data that is likely to spoil a training; see `list_warnings`."""
+
+    print = "print"  # a line for each fault
+    fail = "fail"  # the run stops before it trains
+
+
 class Precision(Enum):
     """Number format of the forward and backward pass."""
 
@@ -191,6 +198,7 @@ class TrainConfig:
     seed: int = 2021
     overwrite: bool = False  # train anew where there is a run of this name
     debug: Debug | None = None  # set by debug=..., with the other settings of its file
+    on_warning: OnWarning = OnWarning.print
     verify: bool = False  # compare every byte of large token stores with their checksum, too
     paths: PathsConfig = MISSING
     backbone: BackboneConfig = MISSING

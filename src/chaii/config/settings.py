@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _NO_RESULT = re.compile(  # settings that no result depends on
-    r"overwrite|verify|paths\..*|backbone\.licence"
+    r"overwrite|verify|on_warning|paths\..*|backbone\.licence"
     r"|corpora\.\w+\.(homepage|licence|description|download.*)"
     r"|trainer\.(restarts|num_workers|num_threads|logging_steps|predict_batch_size)"
 )

@@ -96,11 +96,6 @@ class TokenStore:
         """Return the token ids of one text, as a view."""
         return self.input_ids[self.text_start[text] : self.text_start[text + 1]]
 
-    def unknown_share(self) -> float:
-        """Return the share of the tokens that the tokenizer did not know."""
-        unknown = self.template.unk_token_id
-        return 0.0 if unknown is None else float(np.mean(self.input_ids == unknown))
-
     def context_lengths(self) -> IntArray:
         """Return the number of context tokens of each example, ``(examples,)``."""
         return self.text_start[self.context + 1] - self.text_start[self.context]
