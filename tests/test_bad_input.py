@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAD = b"id,context,question,answer_text,answer_start,language\n"
 GOOD = b"a,Ravi was born in Pune.,Where was Ravi born?,Pune,17,hindi\n"
+SEARCH = b"defaults: [demo]\nspace: "
 FILES = {  # files and, where the content is None, folders of the place where the scripts run
     "good.csv": HEAD + GOOD,
     "empty.csv": b"",
@@ -59,6 +60,9 @@ FILES = {  # files and, where the content is None, folders of the place where th
     "conf/trainer/list.yaml": b"- 1\n",
     "conf/trainer/latin.yaml": b"lr_scheduler_type: caf\xe9\n",
     "conf/trainer/tabs.yaml": b"a:\n\tb: 1\n",
+    "conf/search/typo.yaml": SEARCH + b"{backbone.learning_rat: {kind: float, low: 1, high: 2}}\n",
+    "conf/search/sign.yaml": SEARCH + b"{recipe.cutout.rate: {kind: float, low: -0.5, high: 0}}\n",
+    "conf/search/log.yaml": SEARCH + b"{seed_: {kind: float, low: 0, high: 1, log: true}}\n",
     "conf/corpora/wrong.yaml": b"# @package corpora.wrong\nformat: xml\npath: x\n",
     "x_oof.parquet": b"PAR1 torn",
     "data/hub/train.parquet": b"PAR1 torn",
@@ -136,6 +140,13 @@ CASES = {  # a command, and what its line says
     "ablate study.folds=[9]": "fold=9: must be all, or below folds.num_folds=2",
     "ablate +study.arms.evil=[seed]": "seed: no override of the form key=value",
     "ablate study.arms.full=7": "study.arms.full: Invalid value assigned",
+    "search search=gone": "search=gone: conf/ has no .*; one of demo, muril",
+    "search search.base=['experiment=gone']": "experiment=gone: conf/ has no .*; one of demo_muril",
+    "search search.seen.folds=[9]": "fold=9: must be all, or below folds.num_folds=2",
+    "search search.sampler=guess": "search.sampler: Invalid value 'guess', expected one of",
+    "search --config-dir={w}/conf search=typo": "backbone.learning_rat: no such setting; is lear",
+    "search --config-dir={w}/conf search=sign": "recipe.cutout.rate=-0.5: must be a share",
+    "search --config-dir={w}/conf search=log": "search.space.seed_: low=0.0, step=None: low",
     "inspect_recipe recipe=gone": "recipe=gone: conf/ has no .*; one of ",
     "check_leaks experiment=gone": "experiment=gone: conf/ has no .*; one of ",
     "inspect_labels gone": "corpora=gone: conf/ has no corpora/gone.yaml",
@@ -203,6 +214,8 @@ CASES = {  # a command, and what its line says
     "ablate study.name=../evil": "study.name=../evil: must be a plain name",
     "inspect_labels ../evil": "conf/ has no corpora/../evil.yaml",
     # arguments of the scripts
+    "train -m hydra/launcher=submitit_gone": "submitit_gone: is not installed; run: pip install",
+    "train -m hydra/launcher=gone": "hydra/launcher=gone: conf/ has no .*; one of basic, ",
     "train --gone": "unrecognized arguments: --gone",
     "train --config-name=gone": "gone",
     "train --config-dir={w}/gone": "gone",

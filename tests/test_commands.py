@@ -87,6 +87,10 @@ MINE = {  # a file of one's own, the scripts that take it, and what shows that t
         "name: mine\nbase: []\narms: {a: []}\nreference: b\nseeds: [1]\n",
         {"ablate study=mine": "study.reference=b"},
     ),
+    "search/mine.yaml": (
+        "defaults: [demo]\nname: mine\nseen: {seeds: [2]}\nunseen: {folds: ['0']}\n",
+        {"search search=mine": "search.unseen: must have other folds"},
+    ),
     "corpora/mine.yaml": (
         "mine: {format: chaii_csv, path: gone/mine.csv, keep_ids: gone/x.tsv, download: [a://b]}\n",
         {"download mine": "a://b: only https", "inspect_labels mine": "gone/x.tsv"}

@@ -36,7 +36,7 @@ def both(run_script, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "verb", sorted({*VERBS} - {"ablate", "distill", "ensemble", "inspect_recipe"})
+    "verb", sorted({*VERBS} - {"ablate", "distill", "ensemble", "inspect_recipe", "search"})
 )
 def test_a_verb_has_the_help_of_its_script(verb, both):
     status, printed, _ = both(verb, "--help")

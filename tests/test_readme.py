@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from chaii.config import checks
-from chaii.config.checks import check_ablate, check_ensemble, check_train
+from chaii.config.checks import check_ablate, check_ensemble, check_search, check_train
 from chaii.config.ensemble import MethodConfig
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +32,7 @@ HYDRA = {  # scripts that Hydra configures: the configuration's name, and its ch
     "inspect_recipe": ("train", check_train),
     "ensemble": ("ensemble", check_ensemble),
     "ablate": ("study", check_ablate),
+    "search": ("search", check_search),
 }
 
 

@@ -8,7 +8,12 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForQuestionAnswering,
+    AutoTokenizer,
+    TrainerCallback,
+)
 
 import chaii.train
 from chaii.__main__ import main
@@ -42,6 +47,20 @@ def test_a_run_folder_holds_what_the_design_says(demo_run):
         "tokenizer.json",
         "tokenizer_config.json",
     }
+
+
+class StopAtOnce(TrainerCallback):
+    def on_evaluate(self, _args, _state, _control, metrics, **_):
+        raise StopIteration(metrics["eval_jaccard"])
+
+
+def test_a_callback_is_told_of_evaluations_and_may_end_the_training(compose_config, tmp_path):
+    few = "max_examples=20", "trainer.max_steps=2", "trainer.num_evaluations=2"
+    config = check_train(compose_config("train", *few, f"paths.output={tmp_path}"))
+    with pytest.raises(StopIteration) as end:
+        chaii.train.train_fold(config, callbacks=[StopAtOnce()])
+    assert 0 <= end.value.args[0] <= 1
+    assert not RunFolder(tmp_path / "runs", "demo_muril", "0").is_finished
 
 
 def test_the_weights_are_readable_by_whom_the_other_files_are(demo_run):

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
 
+from filelock import FileLock, Timeout
+
 _SEAL = "digest.txt"
 
 
@@ -39,6 +41,29 @@ def write_whole(path: Path) -> Iterator[Path]:
             building.replace(path)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+@contextmanager
+def claim(file: Path) -> Iterator[bool]:
+    """Hold a lock file while the block runs; yields False where another process holds it.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp(), "trial0")
+    >>> with claim(file) as first, claim(file) as second:
+    ...     first, second
+    (True, False)
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 @contextmanager

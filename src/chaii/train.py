@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, SchedulerType, set_seed
+from transformers import PreTrainedModel, SchedulerType, TrainerCallback, set_seed
 
 from chaii.config.corpora import Labels
 from chaii.config.errors import ConfigError, list_first
@@ -130,10 +130,11 @@ class Training:
     is_scored: bool  # while it runs
 
 
-def train_fold(config: TrainConfig) -> RunFolder:
+def train_fold(config: TrainConfig, *, callbacks: Sequence[TrainerCallback] = ()) -> RunFolder:
     """Train, score and store one fold; a finished one is left as it is.
 
     Of several processes one leads: it prepares, scores and writes; the others only train with it.
+    The `callbacks` are told of its steps and evaluations; what they raise ends the training.
 
     Raises:
         ConfigError: a run of this name was begun or finished with other settings or data.
@@ -145,7 +146,7 @@ def train_fold(config: TrainConfig) -> RunFolder:
         torch.set_num_threads(config.trainer.num_threads)
     run = RunFolder(Path(config.paths.runs), config.name, config.fold)
     if join_processes().is_main_process:
-        _lead(config, run)
+        _lead(config, run, callbacks)
         share(None)  # the others are done too
     else:
         _follow()
@@ -160,7 +161,7 @@ def _follow() -> None:
             _train_once(training, score=dict if training.is_scored else None)
 
 
-def _lead(config: TrainConfig, run: RunFolder) -> None:
+def _lead(config: TrainConfig, run: RunFolder, callbacks: Sequence[TrainerCallback]) -> None:
     """Do all that is not training; the other processes wait meanwhile."""
     with run.lock():
         run.tidy()
@@ -174,7 +175,7 @@ def _lead(config: TrainConfig, run: RunFolder) -> None:
         newer = dataclasses.replace(run, replaces=config.overwrite and run.path.exists())
         newer.check(config)
         try:
-            seconds = _train_and_score(config, newer)
+            seconds = _train_and_score(config, newer, callbacks)
         except KeyboardInterrupt:
             checkpoint = find_checkpoint(newer.checkpoints)
             step = read_step(checkpoint) if checkpoint else 0
@@ -204,7 +205,9 @@ def _look(config: TrainConfig, run: RunFolder) -> None:
         print(describe_overfit(history, model, config=config))
 
 
-def _train_and_score(config: TrainConfig, run: RunFolder) -> float:
+def _train_and_score(
+    config: TrainConfig, run: RunFolder, callbacks: Sequence[TrainerCallback]
+) -> float:
     """Train on the fold, answer its held-out questions, store the results; return the seconds."""
     earlier = read_seconds(run.checkpoints)
     began = time.perf_counter() - earlier
@@ -218,7 +221,7 @@ def _train_and_score(config: TrainConfig, run: RunFolder) -> float:
             evaluator = Evaluator(config, fold.held_out, fold.tokenizer)
             run.write_leaks(fold.leaks.pairs)
         score = evaluator.score if evaluator and config.trainer.num_evaluations else None
-        model, metrics = _train(fold, run, score=score)
+        model, metrics = _train(fold, run, score=score, callbacks=callbacks)
         run.write_model(model, fold.tokenizer)
         if evaluator:
             _notice("answering the held-out questions")
@@ -281,7 +284,11 @@ def _check_early(config: TrainConfig) -> None:
 
 
 def _train(
-    fold: PreparedFold, run: RunFolder, *, score: Score | None
+    fold: PreparedFold,
+    run: RunFolder,
+    *,
+    score: Score | None,
+    callbacks: Sequence[TrainerCallback],
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """Train on the plan; after a collapse go on from before it, as often as `restarts` allows.
 
@@ -307,7 +314,7 @@ def _train(
             config, run, fold.tokenizer, fold.stores, len(restarts), is_scored=score is not None
         )
         try:
-            model, history = _train_once(share(training), score=score)
+            model, history = _train_once(share(training), score=score, callbacks=callbacks)
         except CollapseError as collapse:
             if len(restarts) >= config.trainer.restarts:
                 raise
@@ -321,7 +328,7 @@ def _train(
 
 
 def _train_once(
-    training: Training, *, score: Score | None
+    training: Training, *, score: Score | None, callbacks: Sequence[TrainerCallback] = ()
 ) -> tuple[PreTrainedModel, list[dict[str, Any]]]:
     """Train a model until the end of the plan or until it collapses; return it and the log."""
     config, plan = training.config, pd.read_parquet(training.run.plan)
@@ -348,6 +355,7 @@ def _train_once(
         rate_factor=0.5**training.restart,
         borders=borders,
         distill=config.distill,
+        callbacks=callbacks,
     )
     return model, history
 

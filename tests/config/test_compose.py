@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chaii.config.checks import check_ablate, check_ensemble, check_train
+from chaii.config.checks import check_ablate, check_ensemble, check_search, check_train
 from chaii.config.compose import compose_config
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +39,9 @@ def compose_for(path):
     if name == "study" or group == "study":
         overrides = [f"{group}={name}"] if group != "." else []
         return check_ablate(compose_config(CONF, "study", overrides))
+    if name == "search" or group == "search":
+        overrides = [f"{group}={name}"] if group != "." else []
+        return check_search(compose_config(CONF, "search", overrides))
     return compose_training(*train_overrides(path))
 
 
@@ -80,7 +83,7 @@ def recipe_corpora(path):
 
 
 def test_the_number_of_configuration_files_is_known():
-    assert len(YAML_FILES) == 119
+    assert len(YAML_FILES) == 122
 
 
 @pytest.mark.parametrize("path", [path for path in YAML_FILES if path not in BASES], ids=str)

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from chaii.config.checks import check_ablate, check_ensemble, check_train
+from chaii.config.checks import check_ablate, check_ensemble, check_search, check_train
 from chaii.config.compose import compose_config
 from chaii.config.ensemble import EnsembleConfig
 from chaii.config.errors import EXPECTED, describe_error
 from chaii.config.schema import TrainConfig
+from chaii.config.search import SearchScriptConfig
 from chaii.config.study import AblateConfig
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -22,8 +23,13 @@ ROOTS = {
     "train": (TrainConfig, check_train),
     "ensemble": (EnsembleConfig, check_ensemble),
     "study": (AblateConfig, check_ablate),
+    "search": (SearchScriptConfig, check_search),
 }
-NAMES = {"corpora": "demo_chaii", "weights": "demo_muril"}  # a key of each dictionary
+NAMES = {
+    "corpora": "demo_chaii",
+    "weights": "demo_muril",
+    "space": "backbone",
+}  # a key of each dictionary
 ANY_SIGN = {"method.decode.null_threshold"}
 
 

@@ -15,11 +15,14 @@ from omegaconf.errors import OmegaConfBaseException
 from chaii.config.ensemble import EnsembleConfig, MethodConfig, MethodKind
 from chaii.config.errors import ConfigError, describe_error, list_first
 from chaii.config.schema import Debug, TrainConfig
+from chaii.config.search import SearchScriptConfig, list_problems
 from chaii.config.settings import flatten_settings
 from chaii.config.shrink import shrink_backbone
 from chaii.config.study import AblateConfig
 
-_Schema = TypeVar("_Schema", TrainConfig, EnsembleConfig, MethodConfig, AblateConfig)
+_Schema = TypeVar(
+    "_Schema", TrainConfig, EnsembleConfig, MethodConfig, AblateConfig, SearchScriptConfig
+)
 _Rule = tuple[Callable[[float], bool], str]  # written so that no comparison holds for NaN
 
 _COUNT: _Rule = (lambda value: value >= 1, "must be at least 1")
@@ -75,6 +78,9 @@ _RULES = {  # of single numbers; a key without the numbers of lists and the name
     "search.max_words": _COUNT,
     "search.folds": (lambda value: value >= 2, "must be at least 2"),
     "search.seed": _SEED,
+    "search.trials": _COUNT,
+    "search.seen.seeds": _SEED,
+    "search.unseen.seeds": _SEED,
     "time_budget": _POSITIVE,
     "n_best": (lambda value: 0 <= value <= 1000, "must be from 0 to 1000"),
     "predict_batch_size": _COUNT,
@@ -137,6 +143,19 @@ def check_ablate(config: DictConfig) -> AblateConfig:
     return ablate
 
 
+def check_search(config: DictConfig) -> SearchScriptConfig:
+    """Turn what Hydra composed into a `SearchScriptConfig`.
+
+    Raises:
+        ConfigError: rules are broken; the message names each key, its value and the rule.
+    """
+    script = _to_object(config, SearchScriptConfig)
+    name = _check_name("search.name", script.search.name)
+    if problems := [*_check_values(script), *name, *list_problems(script)]:
+        raise ConfigError(list_first(problems, separator="; "))
+    return script
+
+
 def read_method(path: Path) -> MethodConfig:
     """Read a method as data: nothing in the file is composed, interpolated or executed.
 
@@ -171,7 +190,9 @@ def _to_object(config: DictConfig, schema: type[_Schema]) -> _Schema:
     return filled
 
 
-def _check_values(config: TrainConfig | EnsembleConfig | AblateConfig) -> Iterator[str]:
+def _check_values(
+    config: TrainConfig | EnsembleConfig | AblateConfig | SearchScriptConfig,
+) -> Iterator[str]:
     for key, value in flatten_settings(asdict(config)).items():
         name = re.sub(r"\[\d+\]", "", key)
         group, _, leaf = name.rpartition(".")

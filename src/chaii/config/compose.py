@@ -8,7 +8,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from importlib.util import find_spec
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -17,23 +16,26 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from chaii.config.ensemble import EnsembleConfig
-from chaii.config.errors import Terminated, one_line_errors
+from chaii.config.errors import TRACEBACKS, Terminated, one_line_errors
 from chaii.config.schema import TrainConfig
+from chaii.config.search import SearchScriptConfig
 from chaii.config.study import AblateConfig
+from chaii.config.workers import FAILED, FailedJob, prepare_worker, register_resolvers, submitting
 
 Job = Callable[[DictConfig], None]
 
 
 def register_schemas() -> None:
     """Make the schemas known to Hydra, under the names that conf/*.yaml start from."""
-    OmegaConf.register_new_resolver("package", _package_folder, replace=True)
+    register_resolvers()
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="ensemble_schema", node=EnsembleConfig)
     store.store(name="study_schema", node=AblateConfig)
+    store.store(name="search_schema", node=SearchScriptConfig)
 
 
 def compose_config(conf: Path, name: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -64,31 +66,32 @@ def hydra_script(config_name: str) -> Callable[[Job], Callable[[], None]]:
     """Decorate a script's ``main``: it gets what Hydra composes from ``conf/<config_name>.yaml``.
 
     An error is one line on stderr and exit status 1. In a sweep (``-m``) the other jobs still run,
-    and the last line names those that failed.
+    and the last line names those that failed, whichever launcher runs them.
     """
 
     def decorate(job: Job) -> Callable[[], None]:
-        failed: list[str] = []
+        swept: set[str] = set()
 
         @functools.wraps(job)  # Hydra finds conf/ beside the file of the wrapped function
-        def attempt(config: DictConfig) -> None:
+        def attempt(config: DictConfig) -> FailedJob | None:
             hydra_config = HydraConfig.get()
             if hydra_config.mode is not RunMode.MULTIRUN:
                 with one_line_errors():
-                    return job(config)
+                    job(config)
+                return None
             if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # one that fails would not stop the others
-                raise SystemExit(
-                    "error: -m: a sweep is one process; start torchrun for each run of it"
-                )
+                raise SystemExit("error: -m: a sweep is one process; start torchrun for each run")
             given = list(hydra_config.overrides.task)
             try:
-                with one_line_errors():
-                    job(name_sweep_run(config, given, swept=_find_swept(sys.argv[1:])))
+                with one_line_errors(tracebacks=TRACEBACKS):  # not a worker's, where `main` set it
+                    prepare_worker(hydra_config)
+                    job(name_sweep_run(config, given, swept=swept))
             except SystemExit as end:
                 if not isinstance(end.code, str):
                     raise
-                failed.append(" ".join(given))
-                print(f"{failed[-1]}: {end.code}", file=sys.stderr)
+                print(f"{' '.join(given)}: {end.code}", file=sys.stderr)
+                return FailedJob(" ".join(given))
+            return None
 
         def main() -> None:
             if int(os.environ.get("RANK", 0)):  # beside another process that torchrun started
@@ -96,14 +99,16 @@ def hydra_script(config_name: str) -> Callable[[Job], Callable[[], None]]:
             register_schemas()
             signal.signal(signal.SIGTERM, _terminate)
             sys.argv[1:] = map(quote_override, sys.argv[1:])
+            FAILED.clear()
             if isinstance(sys.stdout, TextIOWrapper):  # a locale may lack letters of our texts
                 sys.stdout.reconfigure(errors="backslashreplace")
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises instead of printing
             run = hydra.main(version_base="1.3", config_path="../conf", config_name=config_name)
-            with one_line_errors():
+            with one_line_errors(), submitting():
+                swept.update(_find_swept(sys.argv[1:]))
                 run(attempt)()
-            if failed:
-                raise SystemExit(f"error: {len(failed)} jobs failed: {'; '.join(failed)}")
+            if FAILED:
+                raise SystemExit(f"error: {len(FAILED)} jobs failed: {'; '.join(FAILED)}")
 
         return main
 
@@ -131,7 +136,7 @@ def name_sweep_run(
 
     The fold is part of a run's path already, and an experiment has its own name.
 
-    >>> config = OmegaConf.create({"name": "demo"})
+    >>> config = DictConfig({"name": "demo"})
     >>> name_sweep_run(config, ["seed=2", "fold=0", "max_examples=9"], swept={"seed", "fold"})
     {'name': 'demo_seed2'}
     """
@@ -157,11 +162,3 @@ def _find_swept(arguments: Sequence[str]) -> set[str]:
 
 def _terminate(*_: object) -> None:
     raise Terminated
-
-
-def _package_folder(package: str, folder: str) -> str:
-    """``${package:name,folder}``: a folder inside an installed package, without importing it."""
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        return f"{package}/{folder} (package {package} is not installed)"
-    return str(Path(spec.origin).parent / folder)

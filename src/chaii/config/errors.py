@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -22,9 +23,10 @@ EXPECTED = (
     OmegaConfBaseException,
     MarkedYAMLError,
     SafetensorError,
-)  # what a setting, a file or a collapsed training raises; anything else is a fault of the code
+    BrokenExecutor,
+)  # what a setting, a file, a collapsed training or a killed worker raises; others are our faults
 _SHOWN = 5  # items of a list in an error
-_TRACEBACKS = "HYDRA_FULL_ERROR" in os.environ
+TRACEBACKS = "HYDRA_FULL_ERROR" in os.environ
 
 
 class ConfigError(ValueError):
@@ -36,11 +38,11 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_errors(*, tracebacks: bool = TRACEBACKS) -> Iterator[None]:
     """Turn each of the `EXPECTED` errors into one line and exit status 1.
 
-    Ctrl-C gives exit status 130, SIGTERM 143, an output that nobody reads 141. With the environment
-    variable HYDRA_FULL_ERROR set, the traceback is printed too.
+    Ctrl-C gives exit status 130, SIGTERM 143, an output that nobody reads 141. With `tracebacks`,
+    by default where the environment variable HYDRA_FULL_ERROR is set, the traceback is printed too.
     """
     try:
         yield
@@ -53,7 +55,7 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except EXPECTED as error:
-        if _TRACEBACKS:
+        if tracebacks:
             raise
         raise SystemExit(f"error: {describe_error(error)}") from error
 
@@ -99,6 +101,8 @@ def _describe_missing(error: MissingConfigException) -> str:
     """Name a group's option, or a file, that Hydra does not find, and one that is meant perhaps."""
     option = str(error.missing_cfg_file)
     group, _, name = option.rpartition("/")
+    if group == "hydra/launcher" and name.startswith(("joblib", "submitit_")):
+        return f"{group}={name}: is not installed; run: pip install -e '.[cluster]'"
     meant = get_close_matches(name, error.options or (), n=1)
     known = f"one of {', '.join(error.options)}" if error.options else ""
     hint = f"is {meant[0]} meant?" if meant else known

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from chaii.config.errors import ConfigError
 from chaii.config.study import StudyConfig, StudyRun
 from chaii.evaluation.metrics import METRICS, score_rows
 from chaii.evaluation.oof_table import read_oof_table
 from chaii.evaluation.study import compare_arms, draw_effects, format_effects
-from chaii.files import write_whole
+from chaii.files import claim, write_whole
 from chaii.run_folder import Prediction, RunFolder
 
 _KEY = ["arm", "seed", "fold"]
@@ -41,18 +41,8 @@ class StudyFolder:
     @contextmanager
     def claim(self, run: StudyRun) -> Iterator[bool]:
         """Hold a run for this process; yields False where another process holds it."""
-        locks = self.path / ".locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(locks / f"{run.name}_fold{run.fold}")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        with claim(self.path / ".locks" / f"{run.name}_fold{run.fold}") as is_ours:
+            yield is_ours
 
     def holds(self, run: StudyRun, overrides: Sequence[str]) -> bool:
         """Tell whether the results of `run` are here.

@@ -18,6 +18,7 @@ from transformers import (
     PreTrainedModel,
     ProgressCallback,
     Trainer,
+    TrainerCallback,
     TrainerState,
     TrainingArguments,
 )
@@ -70,6 +71,7 @@ def train_model(
     rate_factor: float = 1.0,
     borders: Sequence[int] = (),
     distill: DistillConfig | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> list[dict[str, Any]]:
     """Train `model` on `dataset` in its order for one epoch; resume from a checkpoint in `folder`.
 
@@ -103,9 +105,8 @@ def train_model(
     )
     loop.remove_callback(ProgressCallback)
     guard, stop, progress = CollapseGuard(), SafeStop(), QuietProgress()
-    scale, reset = RateScale(rate_factor), StageReset(borders)
-    for callback in (progress, stop, guard, scale, reset):
-        loop.add_callback(callback)
+    for one in (progress, stop, guard, RateScale(rate_factor), StageReset(borders), *callbacks):
+        loop.add_callback(one)
     checkpoint = once(partial(find_checkpoint, folder))
     torch.manual_seed(seed + arguments.process_index)  # else all processes drop the same units
     with stop, closing(progress):
