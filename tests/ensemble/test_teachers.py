@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForQuestionAnswering
@@ -205,6 +206,28 @@ def test_a_killed_reading_goes_on_where_it_was(teacher, ask, monkeypatch):
     assert len(calls) - 1 == needed
     monkeypatch.setattr(teachers, "_AT_ONCE", 10**6)
     np.testing.assert_array_equal(ask(teacher), told)
+
+
+def test_students_side_by_side_share_one_reading(teacher, ask, tmp_path, monkeypatch):
+    predict, held = members.predict_logits, []
+
+    def probe(*arguments, **options):
+        locks = list(tmp_path.glob("predictions/**/*.lock"))
+        held.append(not all(map(is_free, locks)))
+        return predict(*arguments, **options)
+
+    monkeypatch.setattr(members, "predict_logits", probe)
+    ask(teacher)
+    assert held
+    assert all(held)
+
+
+def is_free(lock):
+    try:
+        with FileLock(lock, blocking=False):
+            return True
+    except Timeout:
+        return False
 
 
 def test_a_damaged_cache_is_computed_again(teacher, ask, tmp_path, capsys):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from datasets import Dataset
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from chaii.config.ensemble import EnsembleConfig
@@ -142,7 +143,10 @@ def _read(members: Sequence[Member], store: TokenStore, config: TrainConfig) -> 
         size = recipe.predict_max_length, recipe.predict_doc_stride
         windows = slide(store, max_length=size[0], doc_stride=size[1])
         shared = {(member.fingerprint, *size): (store, windows)}
-        found = Inference(member, names, settings, shared=shared).predict()
+        job = Inference(member, names, settings, shared=shared)
+        job.cache.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{job.cache}.lock"):  # students that start side by side share one reading
+            found = job.predict()
         assert found.null_logits is not None
         null = np.full((len(store), 2), np.inf)
         np.minimum.at(null, windows["example"].to_numpy(), found.null_logits)
