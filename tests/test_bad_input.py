@@ -119,6 +119,7 @@ CASES = {  # a command, and what its line says
     "train trainer=gone": "trainer=gone: conf/ has no .*; one of .*gpu_16gb, ",
     "train paths=gone": "paths=gone: conf/ has no .*; one of kaggle, local",
     "train +corpora=gone": "corpora=gone: conf/ has no .*; one of chaii, ",
+    "train trainer.tracker=gone": "trainer.tracker: Invalid value 'gone', expected one of",
     "train on_warning=gone": "on_warning: Invalid value 'gone', expected one of",
     "train debug=gone": "debug=gone: conf/ has no .*; one of overfit, profile, shapes, smoke",
     "train backbone=muril_base backbone.shrink=true backbone.family=gpt9": "family=gpt9: must be "

@@ -176,6 +176,11 @@ class RunFolder:
         return self.path / "changes.patch"
 
     @property
+    def curves(self) -> Path:
+        """What TensorBoard draws, after ``trainer.tracker=tensorboard``."""
+        return self.path / "tensorboard"
+
+    @property
     def trace(self) -> Path:
         """What torch's profiler recorded, after ``debug=profile``."""
         return self.path / "trace.json.gz"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from transformers import PreTrainedModel, SchedulerType, TrainerCallback, set_se
 
 from chaii.config.corpora import Labels
 from chaii.config.errors import ConfigError, list_first
-from chaii.config.schema import Debug, OnWarning, TrainConfig
+from chaii.config.schema import Debug, OnWarning, Tracker, TrainConfig
 from chaii.corpus.training_data import (
     LeakCheck,
     check_leaks,
@@ -272,6 +273,10 @@ def _check_early(config: TrainConfig) -> None:
     schedule, known = config.trainer.lr_scheduler_type, [name.value for name in SchedulerType]
     if schedule not in known:
         raise ConfigError(f"trainer.lr_scheduler_type={schedule}: must be of {', '.join(known)}")
+    tracker = config.trainer.tracker
+    if tracker is not Tracker.none and find_spec(tracker.value) is None:
+        rule = f"the package is not installed: pip install {tracker.value}"
+        raise ConfigError(f"trainer.tracker={tracker.value}: {rule}")
     limit, recipe = position_limit(config.backbone), config.recipe
     lengths = {"recipe.predict_max_length": recipe.predict_max_length}
     for s, stage in enumerate(recipe.stages):
@@ -353,6 +358,7 @@ def _train_once(
         seed=seed,
         score=score,
         rate_factor=0.5**training.restart,
+        curves=training.run.curves,
         borders=borders,
         distill=config.distill,
         callbacks=callbacks,

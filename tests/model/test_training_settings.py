@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForQuestionAnswering, TrainingArguments
 
-from chaii.config.schema import Precision, TokenizerKind, TrainerConfig
+from chaii.config.schema import Precision, TokenizerKind, Tracker, TrainerConfig
 from chaii.model.collate import PlanDataset
 from chaii.model.trainer import train_model, training_arguments
 
@@ -107,6 +107,7 @@ ARGUMENTS = {  # ours: another value, what the library is told
     "num_evaluations": (5, {"save_steps": 3, "save_strategy": "steps"}),
     "max_steps": (4, {"max_steps": 4}),
     "fsdp": (True, {"fsdp": True}),
+    "tracker": (Tracker.tensorboard, {"report_to": ["tensorboard"]}),
 }
 
 

@@ -50,6 +50,16 @@ class Debug(Enum):
     profile = "profile"  # where the time goes: a trace of some steps
 
 
+class Tracker(Enum):
+    """Where the curves of a training are drawn; each but `none` is a package and an extra."""
+
+    none = "none"
+    tensorboard = "tensorboard"  # into the run folder: tensorboard --logdir data/runs
+    wandb = "wandb"
+    mlflow = "mlflow"
+    trackio = "trackio"
+
+
 class TokenizerKind(Enum):
     """Tokenizer families that can be trained for a backbone without pre-trained weights."""
 
@@ -177,6 +187,7 @@ class TrainerConfig:
     fsdp: bool = False  # the weights are divided among several GPUs, for a model too large for one
     restarts: int = 0  # after a collapse, each at half the rate and with the next seed
     logging_steps: int = 50  # optimiser steps
+    tracker: Tracker = Tracker.none
     max_steps: int | None = None  # stops earlier than the plan; for tests
 
 

@@ -7,7 +7,7 @@ from typing import Any
 _NO_RESULT = re.compile(  # settings that no result depends on
     r"overwrite|verify|on_warning|paths\..*|backbone\.licence"
     r"|corpora\.\w+\.(homepage|licence|description|download.*)"
-    r"|trainer\.(restarts|num_workers|num_threads|logging_steps|predict_batch_size)"
+    r"|trainer\.(restarts|num_workers|num_threads|logging_steps|tracker|predict_batch_size)"
 )
 RENAMED = {  # a pattern of the old key, and what takes its place; applied in this order
     r"backbone.windows_per_step": "backbone.effective_batch_size",

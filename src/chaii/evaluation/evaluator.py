@@ -32,9 +32,11 @@ class Evaluator:
         )
 
     def score(self, model: PreTrainedModel) -> dict[str, float]:
-        """Jaccard, exact match and F1 of all examples."""
+        """Jaccard, exact match and F1 of all examples, and the Jaccard of each language."""
         scores = self.evaluate(model)
-        return {name: scores[name] for name in METRICS}
+        languages = scores["language"].items()
+        by_language = {f"jaccard_{name}": part["jaccard"] for name, part in languages}
+        return {name: scores[name] for name in METRICS} | by_language
 
     def evaluate(self, model: PreTrainedModel, *, run: RunFolder | None = None) -> dict[str, Any]:
         """Predict, decode and score all examples; the scores are those of `score_answers`.

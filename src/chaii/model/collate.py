@@ -63,6 +63,8 @@ class PlanDataset(Dataset[Feature]):
         self._teacher = teacher
         size = (plan["context_to"] - plan["context_from"] + 1).to_numpy(np.int64)
         self._teacher_start = np.cumsum(size) - size
+        self.lengths = self._windows[:, WINDOW_COLUMNS.index("length")]
+        self.stages = plan["stage"].to_numpy() if "stage" in plan else np.zeros(len(plan), np.int32)
         corpora = plan["corpus"].cat
         self._corpus = corpora.codes.to_numpy()
         self._stores = [stores[name] for name in corpora.categories]

@@ -22,6 +22,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.integrations import TensorBoardCallback
 
 from chaii.config.errors import ConfigError, Terminated
 from chaii.config.schema import BackboneConfig, DistillConfig, Precision, TrainerConfig
@@ -49,6 +50,7 @@ from chaii.model.collate import (
     collate,
     takes_type_ids,
 )
+from chaii.model.curves import Curves
 from chaii.model.loss import span_loss
 from chaii.model.precision import choose_precision
 from chaii.model.predict import padding_step
@@ -72,13 +74,14 @@ def train_model(
     borders: Sequence[int] = (),
     distill: DistillConfig | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    curves: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Train `model` on `dataset` in its order for one epoch; resume from a checkpoint in `folder`.
 
     With `score`, the model is scored at even distances, and the weights of the best ``jaccard`` are
     loaded at the end if `trainer.load_best_model_at_end`; else the last weights stay. `rate_factor`
     scales the learning rate. At each of the optimiser steps `borders` the optimiser and the
-    schedule start anew.
+    schedule start anew. TensorBoard's curves are written into the folder `curves`.
 
     Returns:
         The log: one entry per logged step, with its loss and learning rate or its scores.
@@ -103,14 +106,12 @@ def train_model(
         borders=borders,
         distill=distill,
     )
-    loop.remove_callback(ProgressCallback)
     guard, stop, progress = CollapseGuard(), SafeStop(), QuietProgress()
-    for one in (progress, stop, guard, RateScale(rate_factor), StageReset(borders), *callbacks):
-        loop.add_callback(one)
-    checkpoint = once(partial(find_checkpoint, folder))
+    all_ = (progress, stop, guard, RateScale(rate_factor), StageReset(borders), *callbacks)
+    _add_callbacks(loop, all_, dataset=dataset, curves=curves)
     torch.manual_seed(seed + arguments.process_index)  # else all processes drop the same units
     with stop, closing(progress):
-        loop.go_on(checkpoint)
+        loop.go_on(once(partial(find_checkpoint, folder)))
     if guard.collapse:
         once(partial(drop_checkpoints_after, folder, guard.collapse.onset))
         raise guard.collapse
@@ -119,6 +120,24 @@ def train_model(
     if not is_finite(loop.gather()):
         raise CollapseError(step=loop.state.global_step, onset=0, reason=NOT_FINITE)
     return summarise_log(loop.state.log_history)
+
+
+def _add_callbacks(
+    loop: "PlanTrainer",
+    callbacks: Sequence[TrainerCallback],
+    *,
+    dataset: PlanDataset,
+    curves: Path | None,
+) -> None:
+    """Add our callbacks to the library's, of which a tracker is told what else to draw, and where."""
+    loop.remove_callback(ProgressCallback)
+    for callback in loop.callback_handler.callbacks:
+        if curves and isinstance(callback, TensorBoardCallback):
+            callback.logging_dir = callback.logging_dir or str(curves)
+    if loop.args.report_to:
+        loop.callback_handler.callbacks.insert(0, Curves(dataset))
+    for callback in callbacks:
+        loop.add_callback(callback)
 
 
 def summarise_log(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -303,7 +322,8 @@ def training_arguments(
         dataloader_num_workers=trainer.num_workers,
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
-        report_to="none",
+        report_to=trainer.tracker.value,
+        run_name="/".join(folder.parts[-3:-1]),  # run and fold
         disable_tqdm=False,
         fsdp=trainer.fsdp or None,
         **scheduling,
