@@ -107,8 +107,8 @@ def train_model(
         distill=distill,
     )
     guard, stop, progress = CollapseGuard(), SafeStop(), QuietProgress()
-    all_ = (progress, stop, guard, RateScale(rate_factor), StageReset(borders), *callbacks)
-    _add_callbacks(loop, all_, dataset=dataset, curves=curves)
+    ours = (progress, stop, guard, RateScale(rate_factor), StageReset(borders), *callbacks)
+    _add_callbacks(loop, ours, dataset=dataset, curves=curves)
     torch.manual_seed(seed + arguments.process_index)  # else all processes drop the same units
     with stop, closing(progress):
         loop.go_on(once(partial(find_checkpoint, folder)))
@@ -129,7 +129,7 @@ def _add_callbacks(
     dataset: PlanDataset,
     curves: Path | None,
 ) -> None:
-    """Add our callbacks to the library's, of which a tracker is told what else to draw, and where."""
+    """Add our callbacks to the library's; a tracker draws more curves."""
     loop.remove_callback(ProgressCallback)
     for callback in loop.callback_handler.callbacks:
         if curves and isinstance(callback, TensorBoardCallback):
