@@ -50,6 +50,7 @@ from chaii.recipe.token_store import TokenStore, open_store
 from chaii.run_folder import RunFolder
 
 Score = Callable[[PreTrainedModel], dict[str, float]]
+Callbacks = Sequence[TrainerCallback]
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Training:
     is_scored: bool  # while it runs
 
 
-def train_fold(config: TrainConfig, *, callbacks: Sequence[TrainerCallback] = ()) -> RunFolder:
+def train_fold(config: TrainConfig, *, callbacks: Callbacks = ()) -> RunFolder:
     """Train, score and store one fold; a finished one is left as it is.
 
     Of several processes one leads: it prepares, scores and writes; the others only train with it.
@@ -162,7 +163,7 @@ def _follow() -> None:
             _train_once(training, score=dict if training.is_scored else None)
 
 
-def _lead(config: TrainConfig, run: RunFolder, callbacks: Sequence[TrainerCallback]) -> None:
+def _lead(config: TrainConfig, run: RunFolder, callbacks: Callbacks) -> None:
     """Do all that is not training; the other processes wait meanwhile."""
     with run.lock():
         run.tidy()
@@ -206,9 +207,7 @@ def _look(config: TrainConfig, run: RunFolder) -> None:
         print(describe_overfit(history, model, config=config))
 
 
-def _train_and_score(
-    config: TrainConfig, run: RunFolder, callbacks: Sequence[TrainerCallback]
-) -> float:
+def _train_and_score(config: TrainConfig, run: RunFolder, callbacks: Callbacks) -> float:
     """Train on the fold, answer its held-out questions, store the results; return the seconds."""
     earlier = read_seconds(run.checkpoints)
     began = time.perf_counter() - earlier
@@ -289,11 +288,7 @@ def _check_early(config: TrainConfig) -> None:
 
 
 def _train(
-    fold: PreparedFold,
-    run: RunFolder,
-    *,
-    score: Score | None,
-    callbacks: Sequence[TrainerCallback],
+    fold: PreparedFold, run: RunFolder, *, score: Score | None, callbacks: Callbacks
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """Train on the plan; after a collapse go on from before it, as often as `restarts` allows.
 
@@ -333,7 +328,7 @@ def _train(
 
 
 def _train_once(
-    training: Training, *, score: Score | None, callbacks: Sequence[TrainerCallback] = ()
+    training: Training, *, score: Score | None, callbacks: Callbacks = ()
 ) -> tuple[PreTrainedModel, list[dict[str, Any]]]:
     """Train a model until the end of the plan or until it collapses; return it and the log."""
     config, plan = training.config, pd.read_parquet(training.run.plan)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
 
 pytest.importorskip("optuna")
 
@@ -185,6 +186,12 @@ def test_more_trials_go_on_and_other_settings_are_refused(tmp_path):
         SearchFolder(tmp_path, other)
 
 
+def test_a_damaged_file_of_trials_is_named(tmp_path):
+    (tmp_path / "trials.db").write_bytes(b"torn" * 300)
+    with pytest.raises(ValueError, match=r"trials\.db: cannot be read: .*not a database"):
+        SearchFolder(tmp_path, GRID)
+
+
 def test_without_pruning_every_trial_is_complete(tmp_path):
     search = dataclasses.replace(SEARCH, prune=False, trials=12)
     folder = work(tmp_path, search, evaluations=(0.5, 0.9))
@@ -196,15 +203,15 @@ def test_a_run_at_its_end_is_not_pruned(tmp_path):
     assert {trial.state for trial in folder.study.trials} == {TrialState.COMPLETE}
 
 
-FAULTS = {
-    "compose": (ConfigError("effective_batch_size=12: must be a multiple"), "fail"),
-    "train": (CollapseError(step=9, onset=3, reason="a weight is not finite"), "pruned"),
-}
+FAULTS = [
+    ("compose", ConfigError("effective_batch_size=12: must be a multiple"), "fail"),
+    ("train", CollapseError(step=9, onset=3, reason="a weight is not finite"), "pruned"),
+    ("train", torch.OutOfMemoryError("tried to allocate 20 GiB"), "pruned"),
+]
 
 
-@pytest.mark.parametrize("place", FAULTS)
-def test_a_trial_without_a_score_counts_and_says_why(place, tmp_path):
-    error, state = FAULTS[place]
+@pytest.mark.parametrize(("place", "error", "state"), FAULTS)
+def test_a_trial_without_a_score_counts_and_says_why(place, error, state, tmp_path):
 
     def fail(*_, **__):
         raise error

@@ -16,9 +16,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optuna
 import pandas as pd
+import torch
 from filelock import FileLock
 from optuna import pruners
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization.matplotlib import plot_optimization_history, plot_param_importances
 from transformers import TrainerCallback
 
@@ -33,12 +34,11 @@ from chaii.config.search import (
     list_values,
 )
 from chaii.config.settings import describe_changes
-from chaii.files import claim, write_whole
+from chaii.files import claim, reading, write_whole
 from chaii.model.collapse_guard import CollapseError
 from chaii.run_folder import RunFolder
 
 _CHANGEABLE = {"name", "trials", "unseen"}  # what may change in a search that has begun
-_WAIT = 100  # seconds until SQLite gives up where other processes write
 
 Compose = Callable[..., Sequence[TrainConfig]]  # as chaii.config.experiment.compose_trial
 Train = Callable[..., RunFolder]  # as chaii.train.train_fold
@@ -53,6 +53,7 @@ class SearchFolder:
 
     Raises:
         ConfigError: the folder holds a search of this name with other settings.
+        ValueError: its trials cannot be read.
     """
 
     def __init__(self, path: Path, search: HyperSearchConfig) -> None:
@@ -67,10 +68,9 @@ class SearchFolder:
         self._locks.mkdir(parents=True, exist_ok=True)
         settings = {key: value for key, value in asdict(search).items() if key not in _CHANGEABLE}
         settings = json.loads(json.dumps(settings, default=lambda option: option.value))
-        with FileLock(self._locks / "next"):
-            self._storage = optuna.storages.RDBStorage(
-                f"sqlite:///{path / 'trials.db'}", {"connect_args": {"timeout": _WAIT}}
-            )
+        with FileLock(self._locks / "next"), reading(path / "trials.db"):
+            waiting = {"connect_args": {"timeout": 100}}  # seconds, while other processes write
+            self._storage = optuna.storages.RDBStorage(f"sqlite:///{path / 'trials.db'}", waiting)
             self.study = optuna.create_study(
                 storage=self._storage,
                 study_name=search.name,
@@ -129,8 +129,8 @@ class SearchFolder:
     def run(self, trial: optuna.Trial, compose: Compose, train: Train) -> None:
         """Train the runs of a trial, and keep their mean Jaccard.
 
-        A trial whose values break a rule fails. Where the first run is pruned or any run collapses,
-        the others are not begun, and it is removed.
+        A trial whose values break a rule fails. Where the first run is pruned, or any run collapses
+        or does not fit into the GPU's memory, the others are not begun, and it is removed.
         """
         values = list_overrides(self._search, trial.params)[len(self._search.base) :]
         print(f"\ntrial {trial.number}: {' '.join(values)}", flush=True)
@@ -142,7 +142,7 @@ class SearchFolder:
         for run in runs:
             try:
                 trained = train(run, callbacks=[] if scores else [ReportScores(trial)])
-            except (optuna.TrialPruned, CollapseError) as why:
+            except (optuna.TrialPruned, CollapseError, torch.OutOfMemoryError) as why:
                 unfinished = RunFolder(Path(run.paths.runs), run.name, run.fold)
                 shutil.rmtree(unfinished.path, ignore_errors=True)
                 return self._drop(trial, TrialState.PRUNED, why)
@@ -158,7 +158,7 @@ class SearchFolder:
         self.study.tell(trial.number, state=state)
         print(f"trial {trial.number}: {state.name.lower()}: {why}")
 
-    def write_results(self) -> optuna.trial.FrozenTrial | None:
+    def write_results(self) -> FrozenTrial | None:
         """Write the table of trials, and Optuna's plots of history and importance.
 
         Returns:
@@ -188,12 +188,7 @@ class SearchFolder:
         return self.study.best_trial
 
     def report(
-        self,
-        best: optuna.trial.FrozenTrial,
-        runs: Sequence[TrainConfig],
-        train: Train,
-        *,
-        experiment: str,
+        self, best: FrozenTrial, runs: Sequence[TrainConfig], train: Train, *, experiment: str
     ) -> None:
         """Train the best values on what the search did not see; print and write both scores."""
         unseen = mean(train(run).read_metrics()["jaccard"] for run in runs)
@@ -231,8 +226,7 @@ class ReportScores(TrainerCallback):  # type: ignore[misc]  # transformers is un
         if number not in known.intermediate_values:  # a run that resumes may come by once more
             self._trial.report(score, number)
         if state.global_step < state.max_steps and self._trial.should_prune():
-            at = f"at evaluation {number}"
-            raise optuna.TrialPruned(f"jaccard {score:.4f} {at} is below the median")
+            raise optuna.TrialPruned(f"evaluation {number}: jaccard {score:.4f}, below the median")
 
 
 def _make_distribution(choice: RangeConfig) -> Any:
