@@ -63,4 +63,4 @@ bench-gpu: $(READY) ## The same on one GPU
 	$(BIN)/python benchmarks/table.py
 
 clean: ## Remove the virtual environment and all that the demo made
-	rm -rf $(VENV) data/demo data/tokens data/runs/demo_* data/predictions/demo_* submissions/demo* submissions/method/demo* studies/demo
+	rm -rf $(VENV) data/demo data/tokens data/runs/demo_* data/predictions/demo_* submissions/demo* submissions/method/demo* studies/demo data/debug data/search/demo

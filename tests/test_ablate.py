@@ -13,32 +13,39 @@ FAST = ["max_examples=40", "trainer.max_steps=4", "trainer.num_evaluations=0"]
 BASE = ",".join(f"'{override}'" for override in ["experiment=demo_muril", *FAST])
 
 
-def start_study(output, *overrides):
-    paths = [f"paths.output={output}", f"results={output}/studies", f"study.base=[{BASE}]"]
-    command = [sys.executable, ROOT / "scripts/ablate.py", *paths, "rounds=1000", *overrides]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, **pipes)
+def list_settings(output):
+    paths = [f"paths.output={output}", f"results={output}/studies"]
+    return [*paths, f"study.base=[{BASE}]", "rounds=1000"]
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory, run_script):
+    """The folder of a study of three arms."""
+    output = tmp_path_factory.mktemp("study")
+    status, _, errors = run_script("ablate", *list_settings(output), "study.seeds=[1]")
+    assert status == 0, errors
+    return output
 
 
 @pytest.fixture
 def run_study(output, run_script):
-    paths = [f"paths.output={output}", f"results={output}/studies", f"study.base=[{BASE}]"]
-    return lambda *overrides: run_script("ablate", *paths, "rounds=1000", *overrides)
+    return lambda *overrides: run_script("ablate", *list_settings(output), *overrides)
 
 
-@pytest.fixture(scope="module")
-def output(tmp_path_factory):
-    """The folder of a study of three arms, which two processes worked on."""
-    output = tmp_path_factory.mktemp("study")
-    processes = [start_study(output, "study.seeds=[1]") for _ in range(2)]
+def test_every_arm_is_trained_once(output):
+    runs = StudyFolder(output / "studies/demo").read_runs()
+    assert sorted(run["arm"] for run in runs) == ["full", "no_cutout", "shuffled"]
+
+
+@pytest.mark.slow
+def test_processes_side_by_side_train_every_run_once(tmp_path):
+    command = [sys.executable, ROOT / "scripts/ablate.py", *list_settings(tmp_path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen([*command, "study.seeds=[1]"], **pipes) for _ in range(2)]
     for process in processes:
         process.communicate()
     assert [process.returncode for process in processes] == [0, 0]
-    return output
-
-
-def test_processes_side_by_side_train_every_run_once(output):
-    runs = StudyFolder(output / "studies/demo").read_runs()
+    runs = StudyFolder(tmp_path / "studies/demo").read_runs()
     assert sorted(run["arm"] for run in runs) == ["full", "no_cutout", "shuffled"]
 
 

@@ -73,6 +73,11 @@ BACKBONES = {
     "winner_126": ("google/rembert", 1e-5, 8 * 16, 0.1),
     "winner_52": XLMR,
 }
+FAMILIES = {
+    XLMR[0]: "xlm-roberta",
+    "google/muril-large-cased": "bert",
+    "google/rembert": "rembert",
+}
 
 
 def read_lengths(text):
@@ -119,6 +124,7 @@ def test_backbones_and_rates_are_the_winners(winner):
     assert winner.backbone == BackboneConfig(
         name=winner.backbone.name,
         pretrained=weights,
+        family=FAMILIES[weights],
         learning_rate=rate,
         warmup_ratio=warmup,
         encoder_millions=winner.backbone.encoder_millions,
