@@ -19,7 +19,10 @@ def start(output, *overrides, **options):
     )
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
 def test_an_interrupted_training_tells_where_it_goes_on(number, status, tmp_path):
     process = start(tmp_path, "trainer.max_steps=24")
     for line in process.stdout:
@@ -50,6 +53,7 @@ def test_a_sweep_of_several_processes_is_refused(tmp_path):
     assert process.returncode == 1
 
 
+@pytest.mark.slow
 def test_text_is_read_and_written_where_the_locale_is_not_utf8(tmp_path):
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     process = start(tmp_path, "trainer.max_steps=2", env=os.environ | locale)

@@ -24,6 +24,7 @@ FAMILIES = {  # a backbone of each
     "deberta-v2": "mdeberta_v3_base",
     "modernbert": "mmbert_base",
 }
+SLOW_BUT_ONE = ["bert", *(pytest.param(one, marks=pytest.mark.slow) for one in list(FAMILIES)[1:])]
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_the_answer_of_a_window_is_that_of_its_row(debug, capsys):
     assert {text for *_, start, text in shown if start == "0"} <= {"[CLS]"}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SLOW_BUT_ONE)
 def test_overfit_learns_a_batch(family, debug, capsys):
     few = "trainer.max_steps=60", "trainer.per_device_train_batch_size=4"
     run = debug("overfit", FAMILIES[family], *few, "backbone.effective_batch_size=4")
@@ -152,7 +153,7 @@ def test_a_model_that_does_not_learn_is_told_with_what_to_look_at(debug, monkeyp
     assert weights - frozen == 2
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SLOW_BUT_ONE)
 def test_profile_writes_a_trace_and_tells_the_shares(family, debug, capsys):
     run = debug("profile", FAMILIES[family], "trainer.max_steps=3")
     printed = capsys.readouterr().out

@@ -68,6 +68,7 @@ def stop(*_, **__):
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_killed_student_goes_on_and_other_teachers_are_refused(
     distill, run_script, overrides, demo_run, runs, monkeypatch
 ):

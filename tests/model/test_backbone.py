@@ -88,6 +88,7 @@ for attempt in range(20):
 """
 
 
+@pytest.mark.slow
 def test_two_folds_that_start_at_once_both_get_their_tokens(tiny_backbone, make_examples, tmp_path):
     examples = make_examples([("क्या?", text, text[:4], 0) for text in TEXTS])
     given = pickle.dumps((TEXTS, examples, [tiny_backbone(kind) for kind in TokenizerKind]))
