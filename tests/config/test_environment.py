@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,10 +126,51 @@ def test_changes_start_no_program_that_the_repository_names(clone, tmp_path):
     assert not mark.exists()
 
 
+PROBE = """
+import shutil
+from pathlib import Path
+
+from chaii.config.compose import hydra_script
+
+
+@hydra_script("probe")
+def main(config):
+    from chaii.config.environment import read_changes
+
+    print(shutil.which("git"), read_changes(Path(config.repository)))
+
+
+main()
+"""
+
+
+@pytest.mark.usefixtures("clone")
+def test_a_configuration_cannot_choose_the_git_that_is_started(tmp_path):
+    files = {
+        "bin/git": f"#!/bin/sh\n/usr/bin/touch {tmp_path}/mark\n",
+        "conf/probe.yaml": f"""
+            repository: {tmp_path}/src
+            hydra: {{job: {{env_set: {{PATH: {tmp_path}/bin}}}}, run: {{dir: {tmp_path}/out}}}}""",
+        "scripts/probe.py": PROBE,
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "bin/git").chmod(0o755)
+    (tmp_path / "src/code.py").write_text("two\n", encoding="utf-8")
+    command = [sys.executable, tmp_path / "scripts/probe.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{tmp_path}/bin/git diff --git ")
+    assert "+two" in done.stdout
+    assert not (tmp_path / "mark").exists()
+
+
 @pytest.mark.usefixtures("clone")
 def test_there_are_no_changes_without_a_repository_or_without_git(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert read_changes(tmp_path / "src") is None
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "_GIT", None)
+        assert read_changes(tmp_path / "src") is None
+    read_changes.cache_clear()
     shutil.rmtree(tmp_path / ".git")
     assert read_changes(tmp_path) is None
 

@@ -18,6 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+import chaii.config.environment  # noqa: F401 # finds git before a configuration can set PATH
 from chaii.config.ensemble import EnsembleConfig
 from chaii.config.errors import TRACEBACKS, Terminated, one_line_errors
 from chaii.config.schema import TrainConfig

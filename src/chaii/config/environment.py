@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import shlex
+import shutil
 import subprocess  # nosec B404 # runs `git diff` alone
 from functools import cache
 from importlib.metadata import version
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("chaii", "torch", "transformers", "tokenizers", "datasets", "numpy", "pandas")
+_GIT = shutil.which("git")  # found on import, before a configuration can set PATH
+_ENVIRON = dict(os.environ)  # nor can it set what git reads or the system loads
 _GIT_DIFF = (  # no program is started that a repository's settings name
-    *("git", "--no-optional-locks", "-c", "core.fsmonitor=false", "diff", "--no-color"),
+    *("--no-optional-locks", "-c", "core.fsmonitor=false", "diff", "--no-color"),
     *("--no-ext-diff", "--no-textconv", "HEAD", "--", ":/src", ":/conf", ":/scripts"),
 )
 _QUIET = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none")
@@ -67,10 +70,12 @@ def read_changes(folder: Path) -> str | None:
     What git does not track is left out. The first answer in a process stays: its code does too.
     None outside a repository, or where there is no git.
     """
-    if read_commit(folder) is None:
+    if _GIT is None or read_commit(folder) is None:
         return None
     try:
-        done = subprocess.run(_GIT_DIFF, cwd=folder, capture_output=True, check=True, timeout=60)  # nosec B603 # a list, no shell
+        done = subprocess.run(  # nosec B603 # a list, no shell
+            (_GIT, *_GIT_DIFF), cwd=folder, env=_ENVIRON, capture_output=True, check=True, timeout=60
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode(errors="replace")
