@@ -7,7 +7,7 @@ import hydra
 from omegaconf import DictConfig
 
 from chaii.config.checks import check_ablate, check_train
-from chaii.config.compose import hydra_script
+from chaii.config.compose import hydra_script, load_libraries
 from chaii.config.schema import TrainConfig
 from chaii.config.study import AblateConfig, StudyRun, list_overrides, list_runs
 
@@ -26,16 +26,12 @@ def main(config: DictConfig) -> None:
     study, runs = checked.study, list_runs(checked.study)
     for run in runs[: len(study.arms)]:
         compose_run(checked, run)  # a mistake in the last arm must not cost hours
-    print("loading torch and transformers ...", flush=True)
-    from transformers.utils import logging
-
+    load_libraries()
     from chaii.evaluation.leaderboard import write_table
     from chaii.evaluation.study_folder import StudyFolder
     from chaii.run_folder import RunFolder
     from chaii.train import train_fold
 
-    logging.set_verbosity_error()  # our own messages and progress bars are enough
-    logging.disable_progress_bar()
     folder = StudyFolder(Path(checked.results, study.name))
     began = time.monotonic()
     for run in runs:
@@ -49,7 +45,7 @@ def main(config: DictConfig) -> None:
             trained = train_fold(compose_run(checked, run))
             seconds = None if known else time.process_time() - before
             folder.add(run, trained, overrides=study.arms[run.arm], cpu_seconds=seconds)
-    table = folder.compare(study, rounds=checked.rounds)
+    table = folder.report(study, rounds=checked.rounds)
     print("\n" + table)
     if checked.readme:
         write_table(Path(checked.readme), table, name=f"study {study.name}")

@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 
 from chaii.config.checks import check_train
-from chaii.config.compose import hydra_script
+from chaii.config.compose import hydra_script, load_libraries
 from chaii.config.errors import ConfigError
 
 
@@ -18,13 +18,9 @@ def main(config: DictConfig) -> None:
         f"{checked.name}, fold {checked.fold}: a student of {', '.join(distill.teachers)}, whose "
         f"share of the loss is {distill.weight:g}, at temperature {distill.temperature:g}"
     )
-    print("loading torch and transformers ...", flush=True)
-    from transformers.utils import logging
-
+    load_libraries()
     from chaii.train import train_fold
 
-    logging.set_verbosity_error()  # our own messages and progress bars are enough
-    logging.disable_progress_bar()
     train_fold(checked)
 
 

@@ -3,21 +3,18 @@
 from omegaconf import DictConfig
 
 from chaii.config.checks import check_ensemble
-from chaii.config.compose import hydra_script
+from chaii.config.compose import hydra_script, load_libraries
 
 
 @hydra_script("ensemble")
 def main(config: DictConfig) -> None:
     """Check the configuration, then load the large libraries and predict."""
     checked = check_ensemble(config)
-    print("loading torch and transformers ...", flush=True)
+    load_libraries()
     from datasets import disable_progress_bars
-    from transformers.utils import logging
 
     from chaii.ensemble.pipeline import make_submission
 
-    logging.set_verbosity_error()  # our own messages and progress bars are enough
-    logging.disable_progress_bar()
     disable_progress_bars()
     make_submission(checked)
 

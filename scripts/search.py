@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from chaii.config.checks import check_search
-from chaii.config.compose import hydra_script
+from chaii.config.compose import hydra_script, load_libraries
 from chaii.config.errors import ConfigError
 from chaii.config.experiment import compose_trial, write_experiment
 from chaii.config.search import list_overrides, list_probes
@@ -28,15 +28,11 @@ def main(config: DictConfig) -> None:
     for values in list_probes(search.space):
         compose(values, trial=0, scored_by=search.seen)  # a mistake in a range must not cost hours
         compose(values, trial=0, scored_by=search.unseen)
-    print("loading torch and transformers ...", flush=True)
-    from transformers.utils import logging
-
+    load_libraries()
     from chaii.evaluation.search_folder import SearchFolder
     from chaii.files import claim
     from chaii.train import train_fold
 
-    logging.set_verbosity_error()  # our own messages and progress bars are enough
-    logging.disable_progress_bar()
     folder = SearchFolder(path, search)
     seconds = float("inf") if script.max_hours is None else 3600 * script.max_hours
     began = time.monotonic()

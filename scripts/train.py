@@ -3,20 +3,16 @@
 from omegaconf import DictConfig
 
 from chaii.config.checks import check_train
-from chaii.config.compose import hydra_script
+from chaii.config.compose import hydra_script, load_libraries
 
 
 @hydra_script("train")
 def main(config: DictConfig) -> None:
     """Check the configuration, then load the large libraries and train."""
     checked = check_train(config)
-    print("loading torch and transformers ...", flush=True)
-    from transformers.utils import logging
-
+    load_libraries()
     from chaii.train import train_fold
 
-    logging.set_verbosity_error()  # our own messages and progress bars are enough
-    logging.disable_progress_bar()
     train_fold(checked)
 
 

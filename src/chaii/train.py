@@ -305,7 +305,8 @@ def _train(
         plan = fold.make_plan(config.seed + len(restarts))
         run.write_plan(plan)
         print(_format_plan(plan, config))
-        fold.check(plan)
+        if not restarts:  # they change what is drawn alone
+            fold.check(plan)
         if fold.teachers:
             _notice("the teachers read the windows of the plan")
             parts = {"corpora": fold.corpora, "stores": fold.stores, "tokenizer": fold.tokenizer}

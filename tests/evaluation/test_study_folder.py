@@ -71,7 +71,7 @@ def test_a_claimed_run_is_not_given_to_another(folder):
 
 def test_the_comparison_is_written_beside_the_rows(folder, demo_run):
     folder.add(OTHER, demo_run, overrides=["a=1"], cpu_seconds=9.0)
-    text = folder.compare(STUDY, rounds=1000)
+    text = folder.report(STUDY, rounds=1000)
     assert "+0.0" in text
     assert (folder.path / "effects.md").read_text(encoding="utf-8") == text + "\n"
     assert (folder.path / "effects.png").stat().st_size > 0
@@ -87,8 +87,8 @@ def test_runs_wait_for_the_reference(demo_run, tmp_path):
     folder = StudyFolder(tmp_path / "toy")
     folder.path.mkdir()
     folder.add(OTHER, demo_run, overrides=["a=1"], cpu_seconds=None)
-    assert "full has no finished run yet" in folder.compare(STUDY, rounds=100)
+    assert "full has no finished run yet" in folder.report(STUDY, rounds=100)
     folder.add(StudyRun("toy", "full", 2, "0"), demo_run, overrides=[], cpu_seconds=None)
-    assert "short" not in folder.compare(STUDY, rounds=100)
+    assert "short" not in folder.report(STUDY, rounds=100)
     folder.add(RUN, demo_run, overrides=[], cpu_seconds=None)
-    assert "short" in folder.compare(STUDY, rounds=100)
+    assert "short" in folder.report(STUDY, rounds=100)

@@ -116,6 +116,15 @@ def hydra_script(config_name: str) -> Callable[[Job], Callable[[], None]]:
     return decorate
 
 
+def load_libraries() -> None:
+    """Load transformers, which takes seconds, without its own messages and progress bars."""
+    print("loading torch and transformers ...", flush=True)
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def quote_override(argument: str) -> str:
     """Quote the value of an override that Hydra takes only in quotes: one with other letters.
 

@@ -15,7 +15,7 @@ _PACKAGES = ("chaii", "torch", "transformers", "tokenizers", "datasets", "numpy"
 _GIT = shutil.which("git")  # found on import, before a configuration can set PATH
 _ENVIRON = dict(os.environ)  # nor can it set what git reads or the system loads
 _GIT_DIFF = (  # no program is started that a repository's settings name
-    *("--no-optional-locks", "-c", "core.fsmonitor=false", "diff", "--no-color"),
+    *(_GIT or "", "--no-optional-locks", "-c", "core.fsmonitor=false", "diff", "--no-color"),
     *("--no-ext-diff", "--no-textconv", "HEAD", "--", ":/src", ":/conf", ":/scripts"),
 )
 _QUIET = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none")
@@ -74,7 +74,7 @@ def read_changes(folder: Path) -> str | None:
         return None
     try:
         done = subprocess.run(  # nosec B603 # a list, no shell
-            (_GIT, *_GIT_DIFF), cwd=folder, env=_ENVIRON, capture_output=True, check=True, timeout=60
+            _GIT_DIFF, cwd=folder, env=_ENVIRON, capture_output=True, check=True, timeout=60
         )
     except (OSError, subprocess.SubprocessError):
         return None

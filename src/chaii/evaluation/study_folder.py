@@ -94,8 +94,8 @@ class StudyFolder:
                 text = json.dumps([*runs, record], indent=1, ensure_ascii=False)
                 building.write_text(text + "\n", encoding="utf-8")
 
-    def compare(self, study: StudyConfig, *, rounds: int) -> str:
-        """Compare the finished runs of the study's arms; writes and returns the table, draws it.
+    def compare(self, study: StudyConfig, *, rounds: int) -> pd.DataFrame | None:
+        """Compare the study's arms, as `compare_arms`; None if the reference has no finished run.
 
         A run is compared once the reference's run of its seed and fold is finished as well.
         """
@@ -103,10 +103,16 @@ class StudyFolder:
         rows = self.read_rows()
         compared = rows.loc[rows["arm"] == study.reference, _KEY[1:]].drop_duplicates()
         if compared.empty:
-            return f"the reference arm {study.reference} has no finished run yet: compared nothing"
+            return None
         rows = rows[rows["arm"].isin(rank)].merge(compared)
         rows = rows.sort_values("arm", key=lambda names: names.map(rank), kind="stable")
-        effects = compare_arms(rows, reference=study.reference, rounds=rounds)
+        return compare_arms(rows, reference=study.reference, rounds=rounds)
+
+    def report(self, study: StudyConfig, *, rounds: int) -> str:
+        """Compare the study's arms; write the table and the forest plot, return the table."""
+        effects = self.compare(study, rounds=rounds)
+        if effects is None:
+            return f"the reference arm {study.reference} has no finished run yet: compared nothing"
         text = format_effects(effects, self.read_runs(), changes=study.changes)
         with write_whole(self.path / "effects.md") as building:
             building.write_text(text + "\n", encoding="utf-8")
