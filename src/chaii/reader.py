@@ -127,10 +127,7 @@ class Reader:
         if question is not None:
             return answers
         first = [answer[0] if isinstance(answer, list) else answer for answer in answers]
-        columns = {
-            name: [row[name] for row in first] for name in ("answer", "score", "start", "end")
-        }
-        return {**inputs, **columns}
+        return {**inputs, **{name: [row[name] for row in first] for name in _COLUMNS}}
 
     @cached_property
     def _answerer(self) -> "Answerer":

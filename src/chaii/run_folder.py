@@ -101,6 +101,16 @@ class Prediction:
         return stored
 
 
+class _Inside:
+    """A path inside a run folder: reading the attribute of a `RunFolder` gives it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: "RunFolder", owner: type | None = None) -> Path:
+        return run.path / self.name
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """One fold of one run: ``<root>/<name>/fold<k>``."""
@@ -110,84 +120,27 @@ class RunFolder:
     fold: str
     replaces: bool = False  # whether it is built in a hidden folder, to take an older run's place
 
+    config = _Inside("config.yaml")  # the resolved configuration
+    plan = _Inside("plan.parquet")  # the windows in training order
+    leaks = _Inside("leaks.csv")  # pairs of a text to train on and a held-out text that are alike
+    checkpoints = _Inside("checkpoints")  # the trainer's, while the run is unfinished
+    teacher = _Inside("checkpoints/teacher.npy")  # what the teachers say about the plan's windows
+    model = _Inside("model")  # weights and tokenizer, loadable by transformers
+    onnx = _Inside("onnx")  # the exports of the model for ONNX Runtime
+    card = _Inside("model/README.md")  # the model card, once the weights are published
+    logits = _Inside("logits")  # the `Prediction` for the held-out rows
+    oof = _Inside("oof.parquet")  # the table of out-of-fold predictions
+    metrics = _Inside("metrics.json")  # scores and counts; a run is finished when they are written
+    changes = _Inside("changes.patch")  # from the commit to the code; absent where there are none
+    curves = _Inside("tensorboard")  # what TensorBoard draws, after trainer.tracker=tensorboard
+    trace = _Inside("trace.json.gz")  # what torch's profiler recorded, after debug=profile
+    _environment = _Inside("environment.json")
+    _restarts = _Inside("checkpoints/restarts.json")
+
     @property
     def path(self) -> Path:
         """The folder itself: a function of name and fold."""
         return self.root / self.name / f"{'.' * self.replaces}fold{self.fold}"
-
-    @property
-    def config(self) -> Path:
-        """The resolved configuration."""
-        return self.path / "config.yaml"
-
-    @property
-    def plan(self) -> Path:
-        """The windows in training order."""
-        return self.path / "plan.parquet"
-
-    @property
-    def leaks(self) -> Path:
-        """Pairs of a text to train on and a held-out text that are equal or alike."""
-        return self.path / "leaks.csv"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The trainer's checkpoints, while the run is unfinished."""
-        return self.path / "checkpoints"
-
-    @property
-    def teacher(self) -> Path:
-        """What the teachers say about the windows of the plan, while the run is unfinished."""
-        return self.checkpoints / "teacher.npy"
-
-    @property
-    def model(self) -> Path:
-        """Weights and tokenizer, loadable by transformers."""
-        return self.path / "model"
-
-    @property
-    def onnx(self) -> Path:
-        """The exports of the model for ONNX Runtime."""
-        return self.path / "onnx"
-
-    @property
-    def card(self) -> Path:
-        """The model card beside the weights, once they are published."""
-        return self.model / "README.md"
-
-    @property
-    def logits(self) -> Path:
-        """The `Prediction` for the held-out rows."""
-        return self.path / "logits"
-
-    @property
-    def oof(self) -> Path:
-        """The table of out-of-fold predictions."""
-        return self.path / "oof.parquet"
-
-    @property
-    def metrics(self) -> Path:
-        """Scores and counts; a run is finished when they are written."""
-        return self.path / "metrics.json"
-
-    @property
-    def changes(self) -> Path:
-        """How the code differed from its commit; absent where it did not."""
-        return self.path / "changes.patch"
-
-    @property
-    def curves(self) -> Path:
-        """What TensorBoard draws, after ``trainer.tracker=tensorboard``."""
-        return self.path / "tensorboard"
-
-    @property
-    def trace(self) -> Path:
-        """What torch's profiler recorded, after ``debug=profile``."""
-        return self.path / "trace.json.gz"
-
-    @property
-    def _environment(self) -> Path:
-        return self.path / "environment.json"
 
     @property
     def is_finished(self) -> bool:
@@ -303,12 +256,11 @@ class RunFolder:
 
     def read_restarts(self) -> list[dict[str, Any]]:
         """Read the collapses that this unfinished run has come through: step, from, why."""
-        file = self.checkpoints / "restarts.json"
-        return list(_read_json(file, list)) if file.is_file() else []
+        return list(_read_json(self._restarts, list)) if self._restarts.is_file() else []
 
     def write_restarts(self, restarts: Sequence[Mapping[str, Any]]) -> None:
         """Write the collapses, so that a killed run resumes with the right rate and seed."""
-        _write_json(self.checkpoints / "restarts.json", restarts)
+        _write_json(self._restarts, restarts)
 
     def read_config(self) -> DictConfig:
         """Read the resolved configuration that the run was trained with.
