@@ -21,9 +21,11 @@ from chaii.config.checks import check_train
 from chaii.config.errors import ConfigError
 from chaii.config.schema import ScratchConfig, TokenizerKind
 from chaii.corpus.readers import CorpusError
+from chaii.evaluation.evaluator import Evaluator
 from chaii.evaluation.oof_table import read_oof_table
 from chaii.model.backbone import train_tokenizer
 from chaii.model.collapse_guard import CollapseError
+from chaii.model.trainer import PlanTrainer
 from chaii.run_folder import RunFolder
 from chaii.train import prepare_fold
 
@@ -144,6 +146,23 @@ def test_changes_of_the_code_are_kept_unless_they_are_long(
     assert run.read_environment()["changes"] == told
     assert run.changes.is_file() == kept
     assert not kept or run.changes.read_text(encoding="utf-8") == changes
+
+
+def test_a_run_without_evaluations_that_ends_before_its_answers_is_not_trained_again(
+    train_demo, tmp_path, monkeypatch
+):
+    few = "max_examples=20", "trainer.num_evaluations=0", "trainer.max_steps=3"
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "evaluate", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train_demo(tmp_path, *few)
+    monkeypatch.setattr(PlanTrainer, "train", None)
+    ended = train_demo(tmp_path, *few).read_metrics()
+    monkeypatch.undo()
+    whole = train_demo(tmp_path, *few, "overwrite=true").read_metrics()
+    for metrics in (ended, whole):
+        del metrics["seconds"], metrics["resources"]
+    assert ended == whole
 
 
 def test_the_plan_has_a_fingerprint(demo_run, train_demo, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -198,6 +199,7 @@ def _look(config: TrainConfig, run: RunFolder) -> None:
     if config.debug is Debug.overfit:
         size, steps = config.backbone.effective_batch_size, config.trainer.max_steps or 1
         plan = repeat_batch(plan, size=size, steps=steps)
+    shutil.rmtree(run.checkpoints, ignore_errors=True)  # nothing goes on from an earlier try
     run.write_plan(plan)
     training = Training(config, run, fold.tokenizer, fold.stores, restart=0, is_scored=False)
     if config.debug is Debug.profile:

@@ -1,5 +1,8 @@
 """A student takes over its teacher's probabilities, which follow the windows of the plan."""
 
+from pathlib import Path
+from tempfile import mkdtemp
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,7 +58,7 @@ def train(make_model, tiny_backbone, toy_store, tmp_path):
             PlanDataset(plan, {"toy": toy_store[kind]}, teacher=teacher),
             backbone=tiny_backbone(kind, effective_batch_size=8, learning_rate=1e-2),
             trainer=TrainerConfig(precision=Precision.fp32, num_evaluations=0),
-            folder=tmp_path / "checkpoints",
+            folder=Path(mkdtemp(dir=tmp_path)),
             seed=1,
             distill=DistillConfig(["teacher"], **distill),
         )

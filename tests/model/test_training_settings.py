@@ -1,5 +1,7 @@
 """Every setting of a training acts: another value gives other weights."""
 
+from pathlib import Path
+from tempfile import mkdtemp
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,7 +34,7 @@ def train(make_model, tiny_backbone, toy_plan, toy_store, tmp_path):
             PlanDataset(toy_plan[KIND], {"toy": toy_store[KIND]}),
             backbone=tiny_backbone(KIND, effective_batch_size=8, **rates),
             trainer=TrainerConfig(**options),
-            folder=tmp_path / "checkpoints",
+            folder=Path(mkdtemp(dir=tmp_path)),
             seed=seed,
             rate_factor=rate_factor,
         )

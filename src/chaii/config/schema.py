@@ -178,7 +178,7 @@ class TrainerConfig:
     max_grad_norm: float = 1.0
     lr_scheduler_type: str = "linear"
     precision: Precision = Precision.auto
-    num_evaluations: int = 4  # how often held-out rows are scored and a checkpoint is written
+    num_evaluations: int = 4  # how often a checkpoint is scored; 0: one at the end, without score
     load_best_model_at_end: bool = True  # of the scored checkpoints; false: the last weights
     num_workers: int = 0  # processes that build batches
     num_threads: int | None = None  # CPU threads of torch; None: all cores

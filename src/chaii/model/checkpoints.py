@@ -25,7 +25,7 @@ def checkpoint_arguments(trainer: TrainerConfig, *, every: int, scored: bool) ->
     Where each is `scored`, the best one by its Jaccard is kept and loaded at the end of training.
     """
     arguments: dict[str, Any] = {
-        "save_strategy": "steps" if trainer.num_evaluations else "no",
+        "save_strategy": "steps",  # and after the last step
         "save_steps": every,
         "save_total_limit": 2,  # the collapse guard may have to go back behind the last one
         "eval_strategy": "no",
