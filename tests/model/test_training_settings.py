@@ -7,7 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForQuestionAnswering, TrainingArguments
+from transformers import (
+    AutoConfig,
+    AutoModelForQuestionAnswering,
+    PreTrainedModel,
+    TrainingArguments,
+)
 
 from chaii.config.schema import Precision, TokenizerKind, Tracker, TrainerConfig
 from chaii.model.collate import PlanDataset
@@ -79,10 +84,15 @@ def test_how_a_batch_is_made_changes_no_weight(setting, train):
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_activations_are_computed_twice_where_it_is_asked_for(asked, train, monkeypatch):
+@pytest.mark.parametrize("version", ["activation", "gradient"])  # of the library
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_activations_are_computed_twice_where_it_is_asked_for(asked, version, train, monkeypatch):
     told = []
-    enable = "transformers.PreTrainedModel.gradient_checkpointing_enable"
-    monkeypatch.setattr(enable, lambda *_, **__: told.append(True))
+    if version == "gradient":
+        newer = "activation_checkpointing_enable"
+        monkeypatch.delattr(PreTrainedModel, newer, raising=False)
+    enable = f"{version}_checkpointing_enable"
+    monkeypatch.setattr(PreTrainedModel, enable, lambda *_, **__: told.append(True), raising=False)
     train(gradient_checkpointing=asked, max_steps=1)
     assert told == [True] * asked
 

@@ -91,7 +91,8 @@ def train_model(
         Terminated: SIGTERM came; a checkpoint of the last step is written.
     """
     if trainer.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
+        name = "activation_checkpointing_enable"  # its name in the newest versions
+        getattr(model, name, model.gradient_checkpointing_enable)()
     arguments = training_arguments(
         len(dataset), backbone=backbone, trainer=trainer, folder=folder, seed=seed, score=score
     )
