@@ -1,16 +1,19 @@
 """Files and folders that are written whole or not at all, that can be checked, and read."""
 
 import hashlib
+import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
 _SEAL = "digest.txt"
+_Content = TypeVar("_Content")
 
 
 @contextmanager
@@ -41,6 +44,61 @@ def write_whole(path: Path) -> Iterator[Path]:
             building.replace(path)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write a text file whole, in UTF-8."""
+    with write_whole(path) as building:
+        building.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any, *, indent: int = 2) -> None:
+    """Write a JSON file whole."""
+    save_text(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, kind: type[_Content]) -> _Content:
+    """Read a JSON file that holds a value of the type `kind`.
+
+    Raises:
+        ValueError: it does not, or cannot be read.
+    """
+    with reading(path):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, kind):
+            raise TypeError(f"{type(content).__name__} where a {kind.__name__} is needed")
+    return content
+
+
+def open_or_make(
+    home: Path,
+    read: Callable[[], _Content | None],
+    make: Callable[[Path], object],
+    *,
+    remedy: str | None = None,
+) -> _Content:
+    """Return what `read` finds in the folder `home`; where that is None, `make` it whole first.
+
+    Of processes that start side by side one makes it. With a `remedy`, a folder that is replaced
+    was damaged, and a line says so.
+
+    Raises:
+        OSError: `read` finds nothing in what was made.
+    """
+    found = read()
+    if found is None:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{home}.lock"):
+            found = read()  # another process may have been first
+            if found is None:
+                if remedy and home.exists():
+                    print(f"{home}: damaged; {remedy}")
+                with write_whole(home) as building:
+                    make(building)
+                found = read()
+    if found is None:
+        raise OSError(f"{home}: not all of it reached the disk")
+    return found
 
 
 @contextmanager

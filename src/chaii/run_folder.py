@@ -1,7 +1,6 @@
 """Run folders: the only place that knows the names inside them."""
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from datasets import Dataset
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -22,7 +20,7 @@ from chaii.config.environment import describe_command, describe_environment, rea
 from chaii.config.errors import ConfigError, describe_error, list_first
 from chaii.config.schema import TrainConfig
 from chaii.config.settings import describe_changes, list_renamed
-from chaii.files import reading, write_whole
+from chaii.files import claim, read_json, reading, save_text, write_json, write_whole
 
 _NEEDED = (  # settings by which a finished run predicts
     *("backbone.name", "recipe.predict_max_length", "recipe.predict_doc_stride"),
@@ -154,13 +152,10 @@ class RunFolder:
         Raises:
             ConfigError: another process trains it.
         """
-        file = self.root / self.name / f".fold{self.fold}.lock"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(file, blocking=False):
-                yield
-        except Timeout as held:
-            raise ConfigError(f"{self.path}: another process is training this fold") from held
+        with claim(self.root / self.name / f".fold{self.fold}.lock") as is_ours:
+            if not is_ours:
+                raise ConfigError(f"{self.path}: another process is training this fold")
+            yield
 
     def check(self, config: TrainConfig, data: str | None = None) -> None:
         """Make sure that a run in this folder has the settings that are asked for.
@@ -192,15 +187,14 @@ class RunFolder:
         changes = read_changes(Path(__file__).parent)
         self.changes.unlink(missing_ok=True)
         if changes and len(changes) <= _MOST_CHANGES:
-            with write_whole(self.changes) as building:
-                building.write_text(changes, encoding="utf-8")
+            save_text(self.changes, changes)
         record = describe_environment(config.seed) | {
             "changes": None if changes is None else len(changes),  # characters; None: unknown
             "command": describe_command(dataclasses.replace(self, replaces=False).path),
             "data": data,
             "fingerprints": fingerprints,
         }
-        _write_json(self._environment, record)
+        write_json(self._environment, record)
         with write_whole(self.config) as building:
             OmegaConf.save(OmegaConf.structured(config), building)
 
@@ -234,7 +228,7 @@ class RunFolder:
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write the metrics, with which the run is finished; `tidy` does the rest."""
-        _write_json(self.metrics, metrics)
+        write_json(self.metrics, metrics)
 
     def tidy(self) -> None:
         """Put a finished folder that replaces this one in its place; remove what is not needed.
@@ -256,11 +250,11 @@ class RunFolder:
 
     def read_restarts(self) -> list[dict[str, Any]]:
         """Read the collapses that this unfinished run has come through: step, from, why."""
-        return list(_read_json(self._restarts, list)) if self._restarts.is_file() else []
+        return read_json(self._restarts, list) if self._restarts.is_file() else []
 
     def write_restarts(self, restarts: Sequence[Mapping[str, Any]]) -> None:
         """Write the collapses, so that a killed run resumes with the right rate and seed."""
-        _write_json(self._restarts, restarts)
+        write_json(self._restarts, restarts)
 
     def read_config(self) -> DictConfig:
         """Read the resolved configuration that the run was trained with.
@@ -283,11 +277,11 @@ class RunFolder:
 
     def read_metrics(self) -> dict[str, Any]:
         """Read ``metrics.json``."""
-        return dict(_read_json(self.metrics, dict))
+        return read_json(self.metrics, dict)
 
     def read_environment(self) -> dict[str, Any]:
         """Read ``environment.json``: versions, commit, seed, hardware, command and fingerprints."""
-        return dict(_read_json(self._environment, dict))
+        return read_json(self._environment, dict)
 
 
 def find_runs(root: Path, name: str) -> list[RunFolder]:
@@ -321,17 +315,3 @@ def _plain(config: Any) -> dict[str, Any]:
     plain = OmegaConf.to_container(filled, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
-
-
-def _read_json(file: Path, kind: type) -> Any:
-    with reading(file):
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, kind):
-            raise TypeError(f"{type(content).__name__} where a {kind.__name__} is needed")
-    return content
-
-
-def _write_json(file: Path, content: Any) -> None:
-    with write_whole(file) as building:
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        building.write_text(text + "\n", encoding="utf-8")

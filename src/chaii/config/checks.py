@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
+from itertools import chain
 from math import inf
 from pathlib import Path, PurePath
 from typing import TypeVar
@@ -109,51 +110,28 @@ def check_train(config: DictConfig) -> TrainConfig:
     Raises:
         ConfigError: rules are broken; the message names each key, its value and the rule.
     """
-    train = _to_object(config, TrainConfig)
-    if problems := [*_check_values(train), *_check_training(train), *_check_recipe(train)]:
-        raise ConfigError(list_first(problems, separator="; "))
+    train = _check(_to_object(config, TrainConfig), _check_training, _check_recipe)
     if train.backbone.shrink:
         return replace(train, backbone=shrink_backbone(train.backbone))
     return train
 
 
 def check_ensemble(config: DictConfig) -> EnsembleConfig:
-    """Turn what Hydra composed into an `EnsembleConfig`.
-
-    Raises:
-        ConfigError: rules are broken; the message names each key, its value and the rule.
-    """
+    """Turn what Hydra composed into an `EnsembleConfig`; see `check_train`."""
     ensemble = _to_object(config, EnsembleConfig)
     if ensemble.method_file is not None:
         ensemble = replace(ensemble, method=read_method(Path(ensemble.method_file)))
-    if problems := [*_check_values(ensemble), *_check_members(ensemble)]:
-        raise ConfigError(list_first(problems, separator="; "))
-    return ensemble
+    return _check(ensemble, _check_members)
 
 
 def check_ablate(config: DictConfig) -> AblateConfig:
-    """Turn what Hydra composed into an `AblateConfig`.
-
-    Raises:
-        ConfigError: rules are broken; the message names each key, its value and the rule.
-    """
-    ablate = _to_object(config, AblateConfig)
-    if problems := [*_check_values(ablate), *_check_study(ablate)]:
-        raise ConfigError(list_first(problems, separator="; "))
-    return ablate
+    """Turn what Hydra composed into an `AblateConfig`; see `check_train`."""
+    return _check(_to_object(config, AblateConfig), _check_study)
 
 
 def check_search(config: DictConfig) -> SearchScriptConfig:
-    """Turn what Hydra composed into a `SearchScriptConfig`.
-
-    Raises:
-        ConfigError: rules are broken; the message names each key, its value and the rule.
-    """
-    script = _to_object(config, SearchScriptConfig)
-    name = _check_name("search.name", script.search.name)
-    if problems := [*_check_values(script), *name, *list_problems(script)]:
-        raise ConfigError(list_first(problems, separator="; "))
-    return script
+    """Turn what Hydra composed into a `SearchScriptConfig`; see `check_train`."""
+    return _check(_to_object(config, SearchScriptConfig), _check_searched)
 
 
 def read_method(path: Path) -> MethodConfig:
@@ -190,9 +168,14 @@ def _to_object(config: DictConfig, schema: type[_Schema]) -> _Schema:
     return filled
 
 
-def _check_values(
-    config: TrainConfig | EnsembleConfig | AblateConfig | SearchScriptConfig,
-) -> Iterator[str]:
+def _check(config: _Schema, *rules: Callable[[_Schema], Iterable[str]]) -> _Schema:
+    """Return the settings if they keep the rules for single ones and those across them."""
+    if problems := [*_check_values(config), *chain.from_iterable(rule(config) for rule in rules)]:
+        raise ConfigError(list_first(problems, separator="; "))
+    return config
+
+
+def _check_values(config: _Schema) -> Iterator[str]:
     for key, value in flatten_settings(asdict(config)).items():
         name = re.sub(r"\[\d+\]", "", key)
         group, _, leaf = name.rpartition(".")
@@ -290,6 +273,11 @@ def _check_study(config: AblateConfig) -> Iterator[str]:
         yield f"study.seeds={study.seeds}: name at least one, and each once"
     if not study.folds:
         yield "study.folds=[]: name at least one"
+
+
+def _check_searched(script: SearchScriptConfig) -> Iterator[str]:
+    yield from _check_name("search.name", script.search.name)
+    yield from list_problems(script)
 
 
 def _check_name(key: str, name: str) -> Iterator[str]:

@@ -19,11 +19,10 @@ from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Features, List, Value
-from filelock import FileLock
 
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import CorpusReport, load_report
-from chaii.files import write_whole
+from chaii.files import open_or_make, write_json
 
 EXAMPLE_FEATURES = Features(
     {
@@ -58,31 +57,20 @@ def open_table(
     `report` is called when the rows have ended, and stored beside them. Processes that start
     together build the table once.
     """
-    stored = _open_whole(home)
-    if stored is not None:
-        return stored
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{home}.lock"):
-        stored = _open_whole(home)  # another process may have been first
-        if stored is None:
-            if home.exists():
-                print(f"{home}: damaged; its corpus is read again")
-            with write_whole(home) as building:
-                building.mkdir()
-                path = building / _TABLE
-                with (
-                    path.open("wb") as file,
-                    pa.ipc.new_stream(file, EXAMPLE_FEATURES.arrow_schema) as writer,
-                ):
-                    for batch in _batches(rows()):
-                        writer.write_batch(batch)
-                note = {"checksum": _checksum(path), "report": dataclasses.asdict(report())}
-                text = json.dumps(note, ensure_ascii=False, indent=1)
-                (building / _REPORT).write_text(text, encoding="utf-8")
-            stored = _open_whole(home)
-    if stored is None:
-        raise OSError(f"{home}: not all rows reached the disk")
-    return stored
+
+    def make(building: Path) -> None:
+        building.mkdir()
+        path = building / _TABLE
+        with (
+            path.open("wb") as file,
+            pa.ipc.new_stream(file, EXAMPLE_FEATURES.arrow_schema) as writer,
+        ):
+            for batch in _batches(rows()):
+                writer.write_batch(batch)
+        note = {"checksum": _checksum(path), "report": dataclasses.asdict(report())}
+        write_json(building / _REPORT, note, indent=1)
+
+    return open_or_make(home, lambda: _open_whole(home), make, remedy="its corpus is read again")
 
 
 def _open_whole(home: Path) -> tuple[Dataset, CorpusReport] | None:

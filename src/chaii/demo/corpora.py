@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from chaii.demo.article import Article, ask, pick, write_article
-from chaii.files import write_whole
+from chaii.files import open_or_make
 
 Row = dict[str, Any]
 
@@ -40,18 +39,15 @@ def write_demo_corpora(folder: Path, *, seed: int = 2021) -> None:
         FileExistsError: `folder` holds something that is not a demo.
     """
     marker = json.dumps({"version": VERSION, "seed": seed})
-    if _is_complete(folder, marker):
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):  # processes that start side by side write it once
-        if _is_complete(folder, marker):
-            return
+
+    def make(building: Path) -> None:
         files = generate_files(np.random.default_rng(seed))
-        with write_whole(folder) as building:
-            for name, text in {**files, MARKER: marker}.items():
-                path = building / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(text.encode())
+        for name, text in {**files, MARKER: marker}.items():
+            path = building / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode())
+
+    open_or_make(folder, lambda: _is_complete(folder, marker) or None, make)
 
 
 def generate_files(rng: np.random.Generator) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from chaii.files import reading, write_whole
+from chaii.files import reading, save_text, write_whole
 from chaii.run_folder import find_runs
 
 _METRICS = ("jaccard", "exact", "f1")
@@ -107,6 +107,4 @@ def insert_table(page: Path, table: str, *, name: str = "leaderboard") -> str:
 
 def write_table(page: Path, table: str, *, name: str = "leaderboard") -> None:
     """Write the page that `insert_table` returns."""
-    text = insert_table(page, table, name=name)
-    with write_whole(page) as building:
-        building.write_text(text, encoding="utf-8")
+    save_text(page, insert_table(page, table, name=name))

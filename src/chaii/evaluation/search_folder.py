@@ -34,7 +34,7 @@ from chaii.config.search import (
     list_values,
 )
 from chaii.config.settings import describe_changes
-from chaii.files import claim, reading, write_whole
+from chaii.files import claim, reading, save_text, write_whole
 from chaii.model.collapse_guard import CollapseError
 from chaii.run_folder import RunFolder
 
@@ -200,8 +200,7 @@ class SearchFolder:
             f"(folds {search.unseen.folds}, seeds {search.unseen.seeds})."
         )
         head, rest = experiment.split("\n", maxsplit=1)
-        with write_whole(self.path / "experiment" / f"{name}.yaml") as building:
-            building.write_text(f"{head}\n# {note}\n{rest}", encoding="utf-8")
+        save_text(self.path / "experiment" / f"{name}.yaml", f"{head}\n# {note}\n{rest}")
         print(f"\n{note}\n{self.path}: trials.csv, history.png, importances.png, experiment/")
         print(f"python scripts/train.py --config-dir {self.path} experiment={name}")
 

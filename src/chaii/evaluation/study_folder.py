@@ -1,6 +1,5 @@
 """The folder of a study's results: the only place that knows the names inside it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from chaii.config.study import StudyConfig, StudyRun
 from chaii.evaluation.metrics import METRICS, score_rows
 from chaii.evaluation.oof_table import read_oof_table
 from chaii.evaluation.study import compare_arms, draw_effects, format_effects
-from chaii.files import claim, write_whole
+from chaii.files import claim, read_json, save_text, write_json, write_whole
 from chaii.run_folder import Prediction, RunFolder
 
 _KEY = ["arm", "seed", "fold"]
@@ -31,7 +30,7 @@ class StudyFolder:
     def read_runs(self) -> list[dict[str, Any]]:
         """Read the record of every finished run: arm, seed, fold, overrides and costs."""
         file = self.path / "runs.json"
-        return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
+        return read_json(file, list) if file.is_file() else []
 
     def read_rows(self) -> pd.DataFrame:
         """Read the scored held-out rows of all finished runs."""
@@ -90,9 +89,7 @@ class StudyFolder:
                 order = [*_KEY[1:], "arm"]
                 rows = rows[_COLUMNS].sort_values(order, kind="stable", ignore_index=True)
                 rows.to_parquet(building, compression="zstd")
-            with write_whole(self.path / "runs.json") as building:
-                text = json.dumps([*runs, record], indent=1, ensure_ascii=False)
-                building.write_text(text + "\n", encoding="utf-8")
+            write_json(self.path / "runs.json", [*runs, record], indent=1)
 
     def compare(self, study: StudyConfig, *, rounds: int) -> pd.DataFrame | None:
         """Compare the study's arms, as `compare_arms`; None if the reference has no finished run.
@@ -114,8 +111,7 @@ class StudyFolder:
         if effects is None:
             return f"the reference arm {study.reference} has no finished run yet: compared nothing"
         text = format_effects(effects, self.read_runs(), changes=study.changes)
-        with write_whole(self.path / "effects.md") as building:
-            building.write_text(text + "\n", encoding="utf-8")
+        save_text(self.path / "effects.md", text + "\n")
         with write_whole(self.path / "effects.png") as building:
             draw_effects(effects).savefig(building, format="png")
         return text

@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from tokenizers import (
     AddedToken,
     Regex,
@@ -32,7 +31,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_QUESTION_ANSWERING_
 
 from chaii.config.errors import ConfigError
 from chaii.config.schema import BackboneConfig, ScratchConfig, TokenizerKind
-from chaii.files import is_intact, seal_folder, write_whole
+from chaii.files import is_intact, open_or_make, seal_folder
 
 _BERT_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 _XLMR_TOKENS = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
@@ -65,14 +64,14 @@ def load_tokenizer(backbone: BackboneConfig, *, texts: Sequence[str], folder: Pa
     scratch = backbone.scratch
     made_of = json.dumps([2, scratch.tokenizer.value, scratch.vocab_size, *texts])  # 2: of decoders
     home = folder / hashlib.blake2b(made_of.encode(), digest_size=10).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{home}.lock"):  # folds that start side by side train it once
-        if not is_intact(home):
-            if home.exists():
-                print(f"{home}: damaged; the tokenizer is trained again")
-            with write_whole(home) as building:
-                train_tokenizer(scratch, texts).save_pretrained(building)
-                seal_folder(building)
+
+    def make(building: Path) -> None:
+        train_tokenizer(scratch, texts).save_pretrained(building)
+        seal_folder(building)
+
+    open_or_make(
+        home, lambda: is_intact(home) or None, make, remedy="the tokenizer is trained again"
+    )
     return load_local(AutoTokenizer, home, model_max_length=position_limit(backbone))
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 from transformers import TrainerCallback
 
 from chaii.config.schema import TrainerConfig
-from chaii.files import write_whole
+from chaii.files import write_json
 from chaii.model.processes import anywhere
 
 _SEAL = "complete.json"
@@ -43,9 +43,7 @@ def checkpoint_arguments(trainer: TrainerConfig, *, every: int, scored: bool) ->
 
 def seal_checkpoint(folder: Path, *, seconds: float) -> None:
     """Note the files of a checkpoint that is complete, and the seconds of training until it."""
-    with write_whole(folder / _SEAL) as building:
-        seal = {"files": _list_files(folder), "seconds": seconds}
-        building.write_text(json.dumps(seal), encoding="utf-8")
+    write_json(folder / _SEAL, {"files": _list_files(folder), "seconds": seconds})
 
 
 def find_checkpoint(folder: Path) -> Path | None:

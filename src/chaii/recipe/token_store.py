@@ -15,11 +15,10 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset
-from filelock import FileLock
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from chaii.files import is_intact, seal_folder, write_whole
+from chaii.files import is_intact, open_or_make, seal_folder
 from chaii.recipe.mapped_memory import release_table
 from chaii.recipe.pair_template import (
     PairTemplate,
@@ -127,15 +126,15 @@ def open_store(
     """
     number, is_first, fingerprint = _number_texts(examples)
     home = folder / fingerprint_tokenizer(tokenizer) / fingerprint
-    home.parent.mkdir(parents=True, exist_ok=True)
-    if not _is_whole(home, verify=verify):
-        with FileLock(f"{home}.lock"):
-            if not _is_whole(home, verify=verify):  # another process may have been first
-                if home.exists():
-                    print(f"{home}: damaged; its texts are tokenised again")
-                texts = _distinct_texts(examples, is_first)
-                _write_store(home, tqdm(texts, "tokenise", is_first.sum(), leave=False), tokenizer)
-    files = _map_files(home)
+
+    def make(building: Path) -> None:
+        texts = tqdm(_distinct_texts(examples, is_first), "tokenise", is_first.sum(), leave=False)
+        _write_store(building, texts, tokenizer)
+
+    def read() -> dict[str, IntArray] | None:
+        return _map_files(home) if _is_whole(home, verify=verify) else None
+
+    files = open_or_make(home, read, make, remedy="its texts are tokenised again")
     question, context = number
     listed = slice(None if every_answer else 1)
     return TokenStore(
@@ -234,26 +233,23 @@ def _read_texts(examples: Dataset, column: str) -> Iterator[bytes]:
         release_table(examples)
 
 
-def _write_store(home: Path, texts: Iterator[str], tokenizer: Any) -> None:
-    """Tokenise `texts` into the folder `home`."""
+def _write_store(home: Path, texts: Iterable[str], tokenizer: Any) -> None:
+    """Tokenise `texts` into the new folder `home`."""
     counts = [0]
-    with write_whole(home) as building:
-        building.mkdir()
-        with (
-            whole_texts(tokenizer) as backend,
-            (building / "input_ids.bin").open("wb") as ids_file,
-            (building / "offsets.bin").open("wb") as offsets_file,
-        ):
-            for batch in _batches(texts):
-                for encoding in backend.encode_batch(batch, add_special_tokens=False):
-                    # not by `ndarray.tofile`, which does not tell when the disk is full
-                    ids_file.write(np.asarray(encoding.ids, np.int32).tobytes())
-                    offsets_file.write(np.asarray(encoding.offsets, np.int32).tobytes())
-                    counts.append(len(encoding.ids))
-        (building / "text_start.bin").write_bytes(np.cumsum(counts, dtype=np.int64).tobytes())
-        if not _fits(building):
-            raise OSError(f"{home}: not all tokens reached the disk")
-        seal_folder(building)
+    home.mkdir()
+    with (
+        whole_texts(tokenizer) as backend,
+        (home / "input_ids.bin").open("wb") as ids_file,
+        (home / "offsets.bin").open("wb") as offsets_file,
+    ):
+        for batch in _batches(texts):
+            for encoding in backend.encode_batch(batch, add_special_tokens=False):
+                # not by `ndarray.tofile`, which does not tell when the disk is full
+                ids_file.write(np.asarray(encoding.ids, np.int32).tobytes())
+                offsets_file.write(np.asarray(encoding.offsets, np.int32).tobytes())
+                counts.append(len(encoding.ids))
+    (home / "text_start.bin").write_bytes(np.cumsum(counts, dtype=np.int64).tobytes())
+    seal_folder(home)
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
