@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from chaii.config.ensemble import (
     DecodeConfig,
@@ -16,13 +17,24 @@ from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers
 from chaii.ensemble.methods import MemberPredictions
 from chaii.ensemble.selection import GoldAnswers, choose_method, describe_method
+from chaii.evaluation.bootstrap import bootstrap_interval
 
 WORDS = [f"w{number}" for number in range(10)]
 CONTEXT = " ".join(WORDS)
 OFFSETS = np.array([[3 * place, 3 * place + 2] for place in range(len(WORDS))])
 RULES = ["strip_punctuation", "restore_dot", "arabic_digits"]
-SEARCH = SearchConfig(rules=RULES, max_words=[1])
+SEARCH = SearchConfig(rules=RULES, max_words=[1], folds=2)
 PLAIN = MethodConfig()
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch):
+    """A tenth of the rounds: what surely gains here does so by far."""
+
+    def draw(values, *, rounds=2000, **options):
+        return bootstrap_interval(values, rounds=rounds // 10, **options)
+
+    monkeypatch.setattr("chaii.ensemble.selection.bootstrap_interval", draw)
 
 
 def pointing_at(places, *, context=CONTEXT, offsets=OFFSETS, sure=5.0):
@@ -57,7 +69,7 @@ def predict(rows, shares, *, seed=0):
 
 
 def test_a_group_that_beats_the_vote_is_chosen():
-    predictions, gold = predict(400, [0.95, 0.1, 0.1])
+    predictions, gold = predict(240, [0.95, 0.1, 0.1])
     selection = choose_method(predictions, gold, base=PLAIN, search=SEARCH)
     answers = predictions.answer(selection.method)
     assert gold.score(answers).mean() > 0.93
@@ -66,7 +78,7 @@ def test_a_group_that_beats_the_vote_is_chosen():
 
 
 def test_the_vote_stays_where_nothing_is_surely_better():
-    predictions, gold = predict(400, [0.6, 0.6, 0.6])
+    predictions, gold = predict(240, [0.6, 0.6, 0.6])
     selection = choose_method(predictions, gold, base=PLAIN, search=SEARCH)
     assert describe_method(selection.method) == "vote, sum"
     trials = selection.trials.set_index("method")
@@ -93,16 +105,16 @@ def test_choices_on_noise_gain_nothing_on_rows_they_have_not_seen():
 
 
 def test_no_row_is_answered_by_a_choice_that_has_seen_it():
-    first, second = np.zeros(10, dtype=int), np.ones(10, dtype=int)
+    first, second = np.zeros(6, dtype=int), np.ones(6, dtype=int)
     groups = {"a": pointing_at(first), "b": pointing_at(second)}
     predictions = MemberPredictions(lambda _: groups, voters=["a", "b"])
-    search = replace(SEARCH, min_rows=1, folds=10)
-    right = np.array([0, 1] * 5)  # as often right: any one row turns the ranking
+    search = replace(SEARCH, min_rows=1, folds=6)
+    right = np.array([0, 1] * 3)  # as often right: any one row turns the ranking
     answers = choose_method(predictions, gold_at(right), base=PLAIN, search=search).nested[
         "prediction"
     ]
     assert set(answers) == {"w0", "w1"}
-    for row in range(10):
+    for row in range(6):
         changed = right.copy()
         changed[row] = 1 - right[row]
         again = choose_method(predictions, gold_at(changed), base=PLAIN, search=search).nested
@@ -113,7 +125,7 @@ def test_a_cleaning_rule_is_kept_where_it_surely_gains():
     context = "(ab cd ef) gh"
     offsets = np.array([[0, 3], [4, 6], [7, 10], [11, 13]])
     rng = np.random.default_rng(0)
-    right = rng.integers(4, size=300)
+    right = rng.integers(4, size=210)
     predictions = MemberPredictions(
         lambda _: {"a": pointing_at(right, context=context, offsets=offsets)}, voters=["a"]
     )
@@ -172,8 +184,8 @@ def choose(load, gold, *, voters):
 
 
 def test_a_vote_by_text_is_chosen_where_it_surely_gains():
-    rows = np.arange(300)
-    right = np.random.default_rng(0).integers(5, size=300)
+    rows = np.arange(210)
+    right = np.random.default_rng(0).integers(5, size=210)
     places = {}  # in every row two of three voters are right, at two places
     for number, name in enumerate("abc"):
         is_wrong = rows % 3 == number
@@ -186,7 +198,7 @@ def test_a_vote_by_text_is_chosen_where_it_surely_gains():
 
 
 def test_fewer_words_are_chosen_where_they_surely_gain():
-    right = np.random.default_rng(0).integers(8, size=300)
+    right = np.random.default_rng(0).integers(8, size=210)
     first, last = pointing_at(right), pointing_at(right + 2)
     groups = {"a": replace(first, end=last.end)}
     assert choose(lambda _: groups, gold_at(right), voters=["a"]).decode.max_words == 1
@@ -194,9 +206,9 @@ def test_fewer_words_are_chosen_where_they_surely_gain():
 
 def test_the_merging_of_windows_is_chosen_where_it_surely_gains():
     rng = np.random.default_rng(0)
-    right = rng.integers(10, size=300)
+    right = rng.integers(10, size=210)
     groups = {
-        Merge.max: {"a": pointing_at(np.where(rng.random(300) < 0.5, right, 0))},
+        Merge.max: {"a": pointing_at(np.where(rng.random(210) < 0.5, right, 0))},
         Merge.mean: {"a": pointing_at(right)},
     }
     method = choose(groups.__getitem__, gold_at(right), voters=["a"])
@@ -204,16 +216,16 @@ def test_the_merging_of_windows_is_chosen_where_it_surely_gains():
 
 
 def test_the_rule_for_ties_is_chosen_where_it_surely_gains():
-    right = np.random.default_rng(0).integers(9, size=300)
+    right = np.random.default_rng(0).integers(9, size=210)
     groups = {"a": pointing_at(right), "b": pointing_at(right + 1)}
     texts = [[f"{WORDS[place]} {WORDS[place + 1]}"] for place in right]
-    gold = GoldAnswers(texts=texts, contexts=range(300))
+    gold = GoldAnswers(texts=texts, contexts=range(210))
     assert choose(lambda _: groups, gold, voters=["a", "b"]).tie is Tie.keep
 
 
 def test_a_gain_that_one_of_many_comparisons_has_by_chance_is_not_taken():
-    right = np.random.default_rng(0).integers(9, size=300)
-    worse = np.where(np.arange(300) < 4, right + 1, right)  # 4 rows: above 0 at 95 % alone
+    right = np.random.default_rng(0).integers(9, size=210)
+    worse = np.where(np.arange(210) < 4, right + 1, right)  # 4 rows: above 0 at 95 % alone
     groups = {Merge.max: {"a": pointing_at(worse)}, Merge.mean: {"a": pointing_at(right)}}
     method = choose(groups.__getitem__, gold_at(right), voters=["a"])
     assert method.decode.merge is Merge.max
@@ -222,7 +234,7 @@ def test_a_gain_that_one_of_many_comparisons_has_by_chance_is_not_taken():
 def test_one_run_of_words_is_chosen_where_it_surely_gains():
     rng = np.random.default_rng(0)
     spans = [(0, 2), (0, 0), (2, 2)]  # of three voters: the vote holds w0 and w2
-    roles = np.array([rng.permutation(spans) for _ in range(300)])
+    roles = np.array([rng.permutation(spans) for _ in range(210)])
     groups = {}
     for voter, name in enumerate("abc"):
         first, last = roles[:, voter].T
