@@ -1,5 +1,6 @@
 """The ensemble: scores out of fold, cached logits, a valid submission."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,24 @@ from chaii.decoding.decode import decode_answers
 from chaii.ensemble import members
 from chaii.ensemble.members import Ensemble, Inference, gather_members, load_oof_predictions
 from chaii.ensemble.pipeline import rank_voters
+from chaii.evaluation.bootstrap import bootstrap_interval
 from chaii.evaluation.metrics import jaccard
 from chaii.evaluation.oof_table import read_oof_table
+
+
+HARDLY = "trainer.max_steps=1", "trainer.num_evaluations=0"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_rounds():
+    """A tenth of the rounds of the bootstrap: its figures are tested where it is."""
+
+    def draw(values, *, rounds=2000, **options):
+        return bootstrap_interval(values, rounds=rounds // 10, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chaii.ensemble.selection.bootstrap_interval", draw)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +47,12 @@ def three_backbones(train_demo, tmp_path_factory):
 def submission(three_backbones, ensemble_demo):
     """The vote of all three, as a file."""
     return ensemble_demo(three_backbones)
+
+
+@pytest.fixture(scope="module")
+def searched(three_backbones, ensemble_demo):
+    """A submission whose method was searched, on fewer rows than are usually needed."""
+    return ensemble_demo(three_backbones, "ensemble.name=searched", "search.min_rows=9")
 
 
 def read(path):
@@ -83,8 +106,9 @@ def test_the_order_of_members_changes_nothing(submission, three_backbones, ensem
 
 
 def test_the_same_seed_gives_the_same_bytes(three_backbones, train_demo, ensemble_demo, tmp_path):
-    for fold in (0, 1):
-        train_demo(tmp_path, f"fold={fold}")
+    train_demo(tmp_path)
+    other = "runs/demo_muril/fold1"
+    shutil.copytree(three_backbones / other, tmp_path / other)
     alone = "ensemble.members=[demo_muril]", "ensemble.name=alone"
     paths = [ensemble_demo(folder, *alone) for folder in (three_backbones, tmp_path)]
     assert paths[0].read_bytes() == paths[1].read_bytes()
@@ -98,14 +122,17 @@ def test_a_run_that_is_not_there_is_named(three_backbones, ensemble_demo):
 def test_runs_of_one_backbone_must_share_their_tokenizer(
     three_backbones, train_demo, ensemble_demo
 ):
-    train_demo(three_backbones, "name=other", "backbone.scratch.vocab_size=900")
+    train_demo(three_backbones, "name=other", "backbone.scratch.vocab_size=900", *HARDLY)
     with pytest.raises(ValueError, match="do not share a tokenizer"):
         ensemble_demo(three_backbones, "ensemble.members=[demo_muril,other]")
 
 
 def test_the_real_test_rows_get_a_valid_submission(three_backbones, ensemble_demo, chaii_data):
     path = ensemble_demo(
-        three_backbones, "ensemble.name=real", f"ensemble.test.path={chaii_data}/chaii/test.csv"
+        three_backbones,
+        "ensemble.name=real",
+        "ensemble.members=[demo_muril,demo_xlmr]",
+        f"ensemble.test.path={chaii_data}/chaii/test.csv",
     )
     sample = read(chaii_data / "chaii/sample_submission.csv")
     assert sorted(read(path)["id"]) == sorted(sample["id"])
@@ -139,7 +166,7 @@ def test_a_huge_context_and_an_endless_question_are_answered(
 
 def test_runs_that_held_nothing_out_are_ensembled_unscored(train_demo, ensemble_demo, tmp_path):
     for backbone in ("muril", "xlmr"):
-        train_demo(tmp_path, f"experiment=demo_{backbone}", "fold=all")
+        train_demo(tmp_path, f"experiment=demo_{backbone}", "fold=all", *HARDLY)
     path = ensemble_demo(tmp_path, "ensemble.members=[demo_muril,demo_xlmr]")
     assert len(read(path)) == 40
     assert pd.read_csv(path.with_name("demo_auto_scores.csv")).empty
@@ -187,19 +214,15 @@ def test_with_few_rows_the_vote_is_kept_and_it_is_said(
     assert "40 out-of-fold rows, fewer than search.min_rows=200" in capsys.readouterr().out
 
 
-def test_the_chosen_method_can_be_used_again(three_backbones, ensemble_demo):
-    chosen = ensemble_demo(
-        three_backbones, "method=auto", "ensemble.name=chosen", "search.min_rows=9"
-    )
-    file = chosen.parent / "method/chosen_auto.yaml"
+def test_the_chosen_method_can_be_used_again(searched, three_backbones, ensemble_demo):
+    file = searched.parent / "method/searched_auto.yaml"
     again = ensemble_demo(three_backbones, "ensemble.name=again", f"method_file={file}")
-    assert again != chosen
-    assert again.read_bytes() == chosen.read_bytes()
+    assert again != searched
+    assert again.read_bytes() == searched.read_bytes()
 
 
-def test_every_methods_score_has_its_interval(three_backbones, ensemble_demo):
-    path = ensemble_demo(three_backbones, "method=auto", "ensemble.name=table", "search.min_rows=9")
-    trials = pd.read_csv(path.with_name("table_auto_methods.csv"))
+def test_every_methods_score_has_its_interval(searched):
+    trials = pd.read_csv(searched.with_name("searched_auto_methods.csv"))
     assert {"vote, sum", "fusion, softmax", "tiny_muril, sigmoid", "auto, nested"} <= set(
         trials["method"]
     )
@@ -207,7 +230,7 @@ def test_every_methods_score_has_its_interval(three_backbones, ensemble_demo):
         middle = trials["gain" if name else "jaccard"]
         assert (trials[f"{name}low"] <= middle + 1e-12).all()
         assert (middle <= trials[f"{name}high"] + 1e-12).all()
-    rules = pd.read_csv(path.with_name("table_auto_rules.csv"))
+    rules = pd.read_csv(searched.with_name("searched_auto_rules.csv"))
     assert set(rules["group"]) == {"tiny_muril", "tiny_xlmr", "tiny_rembert", "fusion"}
 
 
@@ -341,7 +364,7 @@ def test_runs_of_one_backbone_may_cut_their_windows_otherwise(
     three_backbones, train_demo, ensemble_config
 ):
     lengths = ("recipe.predict_max_length=48", "recipe.predict_doc_stride=16")
-    train_demo(three_backbones, "name=narrow", *lengths)
+    train_demo(three_backbones, "name=narrow", *lengths, *HARDLY)
     config = ensemble_config(three_backbones, "ensemble.members=[demo_muril,narrow]")
     group = [m for m in gather_members(config).groups["tiny_muril"] if m.run.fold == "0"]
     wide, narrow = (load_oof_predictions([member], config)[1] for member in group)
