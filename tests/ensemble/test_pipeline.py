@@ -17,7 +17,6 @@ from chaii.evaluation.bootstrap import bootstrap_interval
 from chaii.evaluation.metrics import jaccard
 from chaii.evaluation.oof_table import read_oof_table
 
-
 HARDLY = "trainer.max_steps=1", "trainer.num_evaluations=0"
 
 
