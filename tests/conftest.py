@@ -27,6 +27,7 @@ from chaii.config.checks import check_ensemble, check_train
 from chaii.config.schema import ScratchConfig, TokenizerKind
 from chaii.corpus.readers import EXAMPLE_FEATURES
 from chaii.demo import corpora
+from chaii.evaluation.bootstrap import bootstrap_interval
 from chaii.model.backbone import train_tokenizer
 
 TESTS = Path(__file__).parent
@@ -223,6 +224,18 @@ def train_demo():
 def demo_run(train_demo, tmp_path_factory):
     """A finished fold of the demo."""
     return train_demo(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="module")
+def few_rounds():
+    """Draw a tenth of the rounds of the bootstrap that a search of methods asks for."""
+
+    def draw(values, *, rounds=2000, **options):
+        return bootstrap_interval(values, rounds=rounds // 10, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chaii.ensemble.selection.bootstrap_interval", draw)
+        yield
 
 
 @pytest.fixture(scope="session")

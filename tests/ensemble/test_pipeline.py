@@ -13,23 +13,11 @@ from chaii.decoding.decode import decode_answers
 from chaii.ensemble import members
 from chaii.ensemble.members import Ensemble, Inference, gather_members, load_oof_predictions
 from chaii.ensemble.pipeline import rank_voters
-from chaii.evaluation.bootstrap import bootstrap_interval
 from chaii.evaluation.metrics import jaccard
 from chaii.evaluation.oof_table import read_oof_table
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
 HARDLY = "trainer.max_steps=1", "trainer.num_evaluations=0"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_rounds():
-    """A tenth of the rounds of the bootstrap: its figures are tested where it is."""
-
-    def draw(values, *, rounds=2000, **options):
-        return bootstrap_interval(values, rounds=rounds // 10, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chaii.ensemble.selection.bootstrap_interval", draw)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +37,7 @@ def submission(three_backbones, ensemble_demo):
 
 
 @pytest.fixture(scope="module")
-def searched(three_backbones, ensemble_demo):
+def searched(few_rounds, three_backbones, ensemble_demo):  # noqa: ARG001
     """A submission whose method was searched, on fewer rows than are usually needed."""
     return ensemble_demo(three_backbones, "ensemble.name=searched", "search.min_rows=9")
 

@@ -17,24 +17,14 @@ from chaii.decoding.context_logits import ContextLogits
 from chaii.decoding.decode import decode_answers
 from chaii.ensemble.methods import MemberPredictions
 from chaii.ensemble.selection import GoldAnswers, choose_method, describe_method
-from chaii.evaluation.bootstrap import bootstrap_interval
 
+pytestmark = pytest.mark.usefixtures("few_rounds")  # what surely gains here does so by far
 WORDS = [f"w{number}" for number in range(10)]
 CONTEXT = " ".join(WORDS)
 OFFSETS = np.array([[3 * place, 3 * place + 2] for place in range(len(WORDS))])
 RULES = ["strip_punctuation", "restore_dot", "arabic_digits"]
 SEARCH = SearchConfig(rules=RULES, max_words=[1], folds=2)
 PLAIN = MethodConfig()
-
-
-@pytest.fixture(autouse=True)
-def few_rounds(monkeypatch):
-    """A tenth of the rounds: what surely gains here does so by far."""
-
-    def draw(values, *, rounds=2000, **options):
-        return bootstrap_interval(values, rounds=rounds // 10, **options)
-
-    monkeypatch.setattr("chaii.ensemble.selection.bootstrap_interval", draw)
 
 
 def pointing_at(places, *, context=CONTEXT, offsets=OFFSETS, sure=5.0):
