@@ -3,9 +3,11 @@
 Where `torchrun` is not called as a command, its launcher forks a process with the libraries.
 """
 
+import multiprocessing
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +70,12 @@ def pair(start_forked, tmp_path_factory):  # noqa: ARG001 # forks what the launc
         start_method="forkserver",
         max_restarts=0,
     )
-    elastic_launch(config, exec)(TRAIN, {"command": command})
+    stop = threading.Timer(100, lambda: [part.kill() for part in multiprocessing.active_children()])
+    stop.start()  # they wait for each other where only one goes on
+    try:
+        elastic_launch(config, exec)(TRAIN, {"command": command})
+    finally:
+        stop.cancel()
     files = sorted((output / "logs").rglob("std*.log"))
     run = RunFolder(output / "runs", "demo_muril", "0")
     return run, {f"{file.parent.name} {file.stem}": file.read_text() for file in files}
