@@ -64,8 +64,8 @@ def _fork_instead(_path, arguments, descriptors):
         for below, above in itertools.pairwise(kept):
             os.closerange(below + 1, above)
         util.spawnv_passfds = SPAWN
-        sys.stdout = os.fdopen(1, "w", buffering=1)
-        sys.stderr = os.fdopen(2, "w", buffering=1)
+        sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+        sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
         try:
             exec(arguments[-1])
         finally:
@@ -73,7 +73,12 @@ def _fork_instead(_path, arguments, descriptors):
     return process
 
 
-FORKED = "import os; [os.dup2(pipe.fileno(), number) for number in (1, 2)]\n"
+FORKED = """
+import os, sys
+for number in (1, 2):
+    os.dup2(pipe.fileno(), number)
+sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
+"""
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,6 @@ SCRIPT = Path(__file__).parents[1] / "scripts/train.py"
 FEW = "max_examples=40", "trainer.num_evaluations=8"
 
 
-RUN = """
-import runpy, sys
-sys.argv = [str(script), *overrides]
-runpy.run_path(str(script), run_name="__main__")
-"""
-
-
 def start(output, *overrides, **options):
     command = [sys.executable, "-u", SCRIPT, *FEW, f"paths.output={output}", *overrides]
     return subprocess.Popen(
@@ -30,18 +23,16 @@ def start(output, *overrides, **options):
     ("number", "status"),
     [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
 )
-def test_an_interrupted_training_tells_where_it_goes_on(number, status, start_forked, tmp_path):
-    overrides = [*FEW, f"paths.output={tmp_path}", "trainer.max_steps=24"]
-    process, printed = start_forked(RUN, script=SCRIPT, overrides=overrides)
-    for line in printed:
+def test_an_interrupted_training_tells_where_it_goes_on(number, status, tmp_path):
+    process = start(tmp_path, "trainer.max_steps=24")
+    for line in process.stdout:
         if "step 6: " in line:  # the first checkpoint is complete
             break
-    os.kill(process.pid, number)
-    rest = printed.read()
-    process.join()
-    assert process.exitcode == status
-    assert "Traceback" not in rest
-    assert "the same command goes on from step " in rest
+    process.send_signal(number)
+    printed, errors = process.communicate()
+    assert process.returncode == status
+    assert "Traceback" not in errors
+    assert "the same command goes on from step " in printed
     kept = list((tmp_path / "runs/demo_muril/fold0/checkpoints").glob("checkpoint-*"))
     assert kept
     assert not (tmp_path / "runs/demo_muril/fold0/metrics.json").exists()

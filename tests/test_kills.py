@@ -4,7 +4,10 @@ Each kill is a real one: in a process of its own that stops dead at a chosen fil
 """
 
 import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from chaii.config.checks import check_train
 from chaii.config.compose import compose_config
 from chaii.train import train_fold
 
+conf, output, kills = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 FAST = ["max_examples=40", "trainer.max_steps=16", "trainer.num_evaluations=8",
@@ -73,26 +77,21 @@ print(json.dumps({"operations": operations, "wrong": [[*key, why] for key, why i
 """
 
 
-@pytest.fixture
-def kill_at(start_forked, tmp_path):
+def kill_at(shares, output):
     """Kill a run at these shares of its file operations, and resume it each time."""
-
-    def kill(shares):
-        process, printed = start_forked(WORKER, conf=CONF, output=tmp_path, kills=shares)
-        *_, last = printed.read().splitlines()
-        process.join()
-        assert process.exitcode == 0, last
-        return json.loads(last)
-
-    return kill
+    command = [sys.executable, "-c", WORKER, str(CONF), str(output), json.dumps(shares)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_run_killed_while_it_writes_ends_as_one_that_was_not(kill_at):
-    assert kill_at([0.8])["wrong"] == []
+def test_a_run_killed_while_it_writes_ends_as_one_that_was_not(tmp_path):
+    assert kill_at([0.8], tmp_path)["wrong"] == []
 
 
 @pytest.mark.slow
-def test_25_chosen_and_25_random_kills(kill_at):
+def test_25_chosen_and_25_random_kills(tmp_path):
     chosen = [number / 25 for number in range(1, 26)]
     drawn = random.Random(0).choices(range(1, 1000), k=25)
-    assert kill_at([*chosen, *(n / 1000 for n in drawn)])["wrong"] == []
+    assert kill_at([*chosen, *(n / 1000 for n in drawn)], tmp_path)["wrong"] == []
