@@ -236,15 +236,15 @@ FAULTS = [
     (
         "cutout never reaches the training",
         "train.py",
-        "cutout_config=config.recipe.cutout",
+        "cutout_config=cutout",
         "cutout_config=None",
         "tests/test_settings.py -k alone",
     ),
     (
         "cutout's seed is fixed",
         "train.py",
-        "cutout, seed=seed)",
-        "cutout, seed=0)",
+        "cutout, seed=seed",
+        "cutout, seed=0",
         "tests/test_settings.py -k drawn",
     ),
     (
@@ -499,7 +499,7 @@ FAULTS = [
     (
         "what teachers say does not reach the training",
         "train.py",
-        "teacher=training.run.read_teacher()",
+        "teacher=teacher",
         "teacher=None",
         "tests/test_distill.py -k killed",
     ),

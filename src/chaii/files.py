@@ -52,7 +52,7 @@ def save_text(path: Path, text: str) -> None:
         building.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: Any, *, indent: int = 2) -> None:
+def save_json(path: Path, content: Any, *, indent: int = 2) -> None:
     """Write a JSON file whole."""
     save_text(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
 

@@ -20,7 +20,7 @@ from chaii.config.environment import describe_command, describe_environment, rea
 from chaii.config.errors import ConfigError, describe_error, list_first
 from chaii.config.schema import TrainConfig
 from chaii.config.settings import describe_changes, list_renamed
-from chaii.files import claim, read_json, reading, save_text, write_json, write_whole
+from chaii.files import claim, read_json, reading, save_json, save_text, write_whole
 
 _NEEDED = (  # settings by which a finished run predicts
     *("backbone.name", "recipe.predict_max_length", "recipe.predict_doc_stride"),
@@ -194,7 +194,7 @@ class RunFolder:
             "data": data,
             "fingerprints": fingerprints,
         }
-        write_json(self._environment, record)
+        save_json(self._environment, record)
         with write_whole(self.config) as building:
             OmegaConf.save(OmegaConf.structured(config), building)
 
@@ -228,7 +228,7 @@ class RunFolder:
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write the metrics, with which the run is finished; `tidy` does the rest."""
-        write_json(self.metrics, metrics)
+        save_json(self.metrics, metrics)
 
     def tidy(self) -> None:
         """Put a finished folder that replaces this one in its place; remove what is not needed.
@@ -254,7 +254,7 @@ class RunFolder:
 
     def write_restarts(self, restarts: Sequence[Mapping[str, Any]]) -> None:
         """Write the collapses, so that a killed run resumes with the right rate and seed."""
-        write_json(self._restarts, restarts)
+        save_json(self._restarts, restarts)
 
     def read_config(self) -> DictConfig:
         """Read the resolved configuration that the run was trained with.

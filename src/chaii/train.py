@@ -306,7 +306,10 @@ def _train(
     while True:
         plan = fold.make_plan(config.seed + len(restarts))
         run.write_plan(plan)
-        print(_format_plan(plan, config))
+        size = config.trainer.per_device_train_batch_size
+        steps = config.backbone.effective_batch_size
+        table = summarise_plan(plan, batch_size=size, effective_batch_size=steps)
+        print(format_summary(table, title="plan"))
         if not restarts:  # they change what is drawn alone
             fold.check(plan)
         if fold.teachers:
@@ -341,15 +344,10 @@ def _train_once(
     borders = []
     if config.recipe.reset_optimizer:
         borders = find_borders(plan, effective_batch_size=config.backbone.effective_batch_size)
+    cutout, teacher = config.recipe.cutout, training.run.read_teacher()
     history = train_model(
         model,
-        PlanDataset(
-            plan,
-            training.stores,
-            cutout_config=config.recipe.cutout,
-            seed=seed,
-            teacher=training.run.read_teacher(),
-        ),
+        PlanDataset(plan, training.stores, cutout_config=cutout, seed=seed, teacher=teacher),
         backbone=config.backbone,
         trainer=config.trainer,
         folder=training.run.checkpoints,
@@ -362,16 +360,6 @@ def _train_once(
         callbacks=callbacks,
     )
     return model, history
-
-
-def _format_plan(plan: pd.DataFrame, config: TrainConfig) -> str:
-    """Format windows, steps, tokens, padding and negatives of each stage as a table."""
-    table = summarise_plan(
-        plan,
-        batch_size=config.trainer.per_device_train_batch_size,
-        effective_batch_size=config.backbone.effective_batch_size,
-    )
-    return format_summary(table, title="plan")
 
 
 def _digest(content: bytes) -> str:

@@ -106,7 +106,9 @@ def hydra_script(config_name: str) -> Callable[[Job], Callable[[], None]]:
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises instead of printing
             run = hydra.main(version_base="1.3", config_path="../conf", config_name=config_name)
             with one_line_errors(), submitting():
-                swept.update(_find_swept(sys.argv[1:]))
+                texts = [text for text in sys.argv[1:] if "=" in text and text[0] != "-"]
+                given = OverridesParser.create().parse_overrides(texts)
+                swept.update(one.key_or_group for one in given if one.is_sweep_override())
                 run(attempt)()
             if FAILED:
                 raise SystemExit(f"error: {len(FAILED)} jobs failed: {'; '.join(FAILED)}")
@@ -161,13 +163,6 @@ def name_sweep_run(
     if parts:
         named.name = "_".join(parts)
     return named
-
-
-def _find_swept(arguments: Sequence[str]) -> set[str]:
-    """Keys that a command line gives several values."""
-    parser = OverridesParser.create()
-    given = parser.parse_overrides([text for text in arguments if "=" in text and text[0] != "-"])
-    return {override.key_or_group for override in given if override.is_sweep_override()}
 
 
 def _terminate(*_: object) -> None:

@@ -62,9 +62,14 @@ def describe_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str
 
     A path inside a folder of `paths` is the same where that folder has moved.
     """
-    before, after = _comparable(old), _comparable(new)
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    return [f"{key}={before.get(key)} (now {after.get(key)})" for key in keys]
+    changes = list_changes(_comparable(old), _comparable(new))
+    return [f"{key}={before} (now {after})" for key, before, after in changes]
+
+
+def list_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """List key, old and new value of what differs; None where there is no such key."""
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return [(key, old.get(key), new.get(key)) for key in keys]
 
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,12 +69,10 @@ def _keep_device(folder: Path, devices: tuple[str, ...]) -> str:
     """Take one of the devices that no other worker has, until this process ends."""
     for device in devices:
         lock = FileLock(folder / f".gpu{device}.lock")
-        try:
+        with suppress(Timeout):
             lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        _HELD.append(lock)
-        return device
+            _HELD.append(lock)
+            return device
     raise ConfigError(
         f"hydra.launcher.n_jobs: must be at most {len(devices)}, for so many devices are in "
         f"CUDA_VISIBLE_DEVICES={','.join(devices)}, or others use them"

@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from chaii.files import write_json
+from chaii.files import save_json
 
 _ATTEMPTS = 5  # at one file, as long as each brings something
 _CHUNK = 1 << 20  # bytes
@@ -72,7 +72,7 @@ class Lock:
             return
         entry = {"address": address, **_measure(content or file)}
         entries = dict(sorted({**self._read(), self._key(file): entry}.items()))
-        write_json(self.path, entries)
+        save_json(self.path, entries)
 
     def _read(self) -> dict[str, dict[str, str | int]]:
         if not self.path.is_file():

@@ -22,7 +22,7 @@ from datasets import Dataset, DatasetInfo, Features, List, Value
 
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import CorpusReport, load_report
-from chaii.files import open_or_make, write_json
+from chaii.files import open_or_make, save_json
 
 EXAMPLE_FEATURES = Features(
     {
@@ -68,7 +68,7 @@ def open_table(
             for batch in _batches(rows()):
                 writer.write_batch(batch)
         note = {"checksum": _checksum(path), "report": dataclasses.asdict(report())}
-        write_json(building / _REPORT, note, indent=1)
+        save_json(building / _REPORT, note, indent=1)
 
     return open_or_make(home, lambda: _open_whole(home), make, remedy="its corpus is read again")
 

@@ -44,7 +44,7 @@ def decode_answers(logits: ContextLogits, *, decoding: DecodeConfig | None = Non
         spans.score[found] = np.where(
             logits.null[found] - best > decoding.null_threshold, -np.inf, spans.score[found]
         )
-    return read_spans(logits, spans)
+    return _read_chars(logits, np.arange(len(logits)), spans).drop(columns="row")
 
 
 def decode_n_best(
@@ -101,11 +101,6 @@ def limit_tokens(logits: ContextLogits, decoding: DecodeConfig) -> int | IntArra
     within = reached - np.arange(len(last))
     limit: NDArray[np.int64] = np.clip(within, 1, most)
     return limit
-
-
-def read_spans(logits: ContextLogits, spans: Spans) -> pd.DataFrame:
-    """Turn one span per row into text, as `decode_answers` does."""
-    return _read_chars(logits, np.arange(len(logits)), spans).drop(columns="row")
 
 
 def _read_chars(logits: ContextLogits, row: IntArray, spans: Spans) -> pd.DataFrame:

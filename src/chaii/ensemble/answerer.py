@@ -8,12 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers import (
-    AutoConfig,
-    AutoModelForQuestionAnswering,
-    AutoTokenizer,
-    PreTrainedModel,
-)
+from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedModel
 
 from chaii.config.checks import check_ensemble, read_method
 from chaii.config.compose import compose_config
@@ -222,23 +217,15 @@ def _choose_method(method: str | Path | None, groups: Sequence[str]) -> MethodCo
     return chosen
 
 
+@dataclass(frozen=True)
 class Answerer:
     """Loaded checkpoints in groups; all checkpoints of a group share a tokenizer."""
 
-    def __init__(
-        self,
-        tokenizers: Mapping[str, Any],
-        groups: Mapping[str, Sequence[_Loaded]],
-        *,
-        method: MethodConfig,
-        precision: Precision,
-        batch_size: int,
-    ) -> None:
-        self.tokenizers = tokenizers
-        self.groups = groups
-        self.method = method
-        self.precision = precision
-        self.batch_size = batch_size
+    tokenizers: Mapping[str, Any]
+    groups: Mapping[str, Sequence[_Loaded]]
+    method: MethodConfig
+    precision: Precision
+    batch_size: int
 
     def answer(
         self, pairs: Sequence[tuple[str, str]], options: ReaderOptions
@@ -253,14 +240,8 @@ class Answerer:
         rows = [row for row, pair in enumerate(pairs) if all(map(str.strip, pair))]
         if not rows:
             return answers
-        asked, contexts = ([pairs[row][side] for row in rows] for side in (0, 1))
-        logits = {name: self._read(name, asked, contexts, options) for name in self.groups}
-        found = (
-            _list_answers(next(iter(logits.values())), self.method.decode, options)
-            if len(logits) == 1
-            else self._combine(logits, options)
-        )
-        for row, best in zip(rows, found, strict=True):
+        logits = self._read([pairs[row] for row in rows], options)
+        for row, best in zip(rows, self._decide(logits, options), strict=True):
             answers[row] = best
         return answers
 
@@ -275,32 +256,35 @@ class Answerer:
         if not question.strip() or not context.strip():
             nothing = _make_answer("", 0, 0.0)
             return [nothing], dict.fromkeys(self.groups, nothing)
-        options, alone = ReaderOptions(top_k=top_k), ReaderOptions(align_to_words=False)
-        decoding = self.method.decode
-        logits = {name: self._read(name, [question], [context], options) for name in self.groups}
-        own = {name: _list_answers(logits[name], decoding, alone)[0][0] for name in logits}
-        if len(logits) == 1:
-            return _list_answers(next(iter(logits.values())), decoding, options)[0], own
-        return self._combine(logits, replace(options, top_k=1))[0], own
+        options, alone = ReaderOptions(), ReaderOptions(align_to_words=False)
+        logits = self._read([(question, context)], options)
+        own = {
+            name: _list_answers(logits[name], self.method.decode, alone)[0][0] for name in logits
+        }
+        shown = top_k if len(logits) == 1 else 1
+        return self._decide(logits, replace(options, top_k=shown))[0], own
 
     def _read(
-        self, name: str, asked: list[str], contexts: list[str], options: ReaderOptions
-    ) -> ContextLogits:
-        """Average the logits of one group's checkpoints."""
-        tokenizer, examples = self.tokenizers[name], {"id": contexts, "context": contexts}
-        store = tokenise_pairs(
-            asked, contexts, tokenizer, max_question_tokens=options.max_question_len
-        )
-        logits = [
-            read_context_logits(
-                self._predict(name, loaded, store, examples, options),
-                store,
-                max_answer_tokens=options.max_answer_len or loaded.checkpoint.max_answer_tokens,
-                merge=self.method.decode.merge,
-            )
-            for loaded in self.groups[name]
-        ]
-        return average_logits(logits, [loaded.checkpoint.weight for loaded in self.groups[name]])
+        self, pairs: Sequence[tuple[str, str]], options: ReaderOptions
+    ) -> dict[str, ContextLogits]:
+        """Average the logits of each group's checkpoints."""
+        asked, contexts = ([pair[side] for pair in pairs] for side in (0, 1))
+        examples: Any = {"id": contexts, "context": contexts}
+        averages = {}
+        for name, group in self.groups.items():
+            most, tokenizer = options.max_question_len, self.tokenizers[name]
+            store = tokenise_pairs(asked, contexts, tokenizer, max_question_tokens=most)
+            logits = [
+                read_context_logits(
+                    self._predict(name, loaded, store, examples, options),
+                    store,
+                    max_answer_tokens=options.max_answer_len or loaded.checkpoint.max_answer_tokens,
+                    merge=self.method.decode.merge,
+                )
+                for loaded in group
+            ]
+            averages[name] = average_logits(logits, [one.checkpoint.weight for one in group])
+        return averages
 
     def _predict(
         self, name: str, loaded: _Loaded, store: TokenStore, examples: Any, options: ReaderOptions
@@ -320,10 +304,12 @@ class Answerer:
         )
         return Prediction(examples, windows, *logits)
 
-    def _combine(
+    def _decide(
         self, logits: Mapping[str, ContextLogits], options: ReaderOptions
     ) -> list[list[dict[str, Any]]]:
-        """Let the groups vote, or fuse them."""
+        """Take the answers of the only group; let several vote, or fuse them."""
+        if len(logits) == 1:
+            return _list_answers(next(iter(logits.values())), self.method.decode, options)
         if options.top_k > 1 or options.handle_impossible_answer:
             name = "top_k" if options.top_k > 1 else "handle_impossible_answer"
             raise ValueError(f"{name}: only where all checkpoints are of one backbone")

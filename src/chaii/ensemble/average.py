@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,17 +43,14 @@ def average_logits(
     if len(members) == 1:
         return first
     # A sum of floats depends on its order, so the order depends only on what is summed.
-    terms = sorted(zip(weights or [1.0] * len(members), members, strict=True), key=_order)
-    total = math.fsum(weight for weight, _ in terms)
+    digests = [hashlib.blake2b(one.start.tobytes() + one.end.tobytes()).digest() for one in members]
+    given = zip(weights or [1.0] * len(members), digests, members, strict=True)
+    terms = sorted(given, key=itemgetter(0, 1))
+    total = math.fsum(weight for weight, *_ in terms)
 
     def mean(name: str) -> NDArray[np.float32]:
-        parts = (weight / total * getattr(member, name).astype(float) for weight, member in terms)
+        parts = (w / total * getattr(member, name).astype(float) for w, _, member in terms)
         return np.asarray(sum(parts), dtype=np.float32)
 
     null = None if any(member.null is None for member in members) else mean("null")
     return replace(first, start=mean("start"), end=mean("end"), null=null)
-
-
-def _order(term: tuple[float, ContextLogits]) -> tuple[float, bytes]:
-    weight, member = term
-    return weight, hashlib.blake2b(member.start.tobytes() + member.end.tobytes()).digest()

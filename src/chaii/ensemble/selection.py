@@ -170,8 +170,12 @@ class _Search:
             best = max(votes, key=mean)
             tried += [replace(best, tie=tie) for tie in Tie if tie is not best.tie]
         best = max(tried, key=mean)
-        for vary in (self.vary_max_words, self.vary_merge):
-            variants = list(vary(best))
+        # Merge.none is not tried: it cannot average members with windows of other lengths
+        merges = [one for one in (Merge.max, Merge.mean) if one is not best.decode.merge]
+        varied: dict[str, Sequence[Any]] = {"max_words": self.search.max_words, "merge": merges}
+        for name, values in varied.items():
+            decodes = [replace(best.decode, **{name: value}) for value in values]
+            variants = [replace(best, decode=decode) for decode in decodes]
             tried += variants
             best = max([best, *variants], key=mean)
         gain = self.gain(best, default, rows, level=1 - 0.05 / len(tried), rounds=10_000)
@@ -221,20 +225,6 @@ class _Search:
                         yield replace(plain, vote_by=by, contiguous=contiguous)
                     if FUSION in cleaning or not cleaning:
                         yield replace(plain, kind=MethodKind.fusion)
-
-    def vary_max_words(self, method: MethodConfig) -> Iterator[MethodConfig]:
-        """The method with shorter answers."""
-        for most in self.search.max_words:
-            yield replace(method, decode=replace(method.decode, max_words=most))
-
-    def vary_merge(self, method: MethodConfig) -> Iterator[MethodConfig]:
-        """The method with windows merged in the other way.
-
-        ``none`` is not tried: it cannot average members with windows of other lengths.
-        """
-        for merge in (Merge.max, Merge.mean):
-            if merge is not method.decode.merge:
-                yield replace(method, decode=replace(method.decode, merge=merge))
 
     def tabulate(
         self,

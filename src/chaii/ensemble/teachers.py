@@ -103,7 +103,11 @@ def predict_teachers(
         total = np.zeros(1)
         for fingerprint, members in groups.items():
             if fingerprint == ours:
-                chances = _read(members, _narrow(store, windows), config)
+                parts_of = (windows[name].to_numpy(np.int64) for name in _WINDOW[1:])
+                example, first, last, length = parts_of
+                question = length - store.template.overhead - (last - first)
+                own = store.narrow(example, first, last, question=question)
+                chances = _read(members, own, config)
             else:
                 tokens = Path(config.paths.tokens)
                 other = open_store(examples, members[0].tokenizer, tokens, verify=config.verify)
@@ -116,13 +120,6 @@ def predict_teachers(
     size = (distinct["context_to"] - distinct["context_from"] + 1).to_numpy(np.int64)
     first = np.cumsum(size) - size
     return np.concatenate(parts, axis=1)[:, expand_ranges(first[number], size[number])]
-
-
-def _narrow(store: TokenStore, windows: pd.DataFrame) -> TokenStore:
-    """Take the tokens of each window of a store as an example of its own."""
-    example, first, last, length = (windows[name].to_numpy(np.int64) for name in _WINDOW[1:])
-    question = length - store.template.overhead - (last - first)
-    return store.narrow(example, first, last, question=question)
 
 
 def _read(members: Sequence[Member], store: TokenStore, config: TrainConfig) -> NDArray[np.float64]:

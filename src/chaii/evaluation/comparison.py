@@ -1,12 +1,12 @@
 """What differs between two runs: settings, environment, data, scores, answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 from omegaconf import OmegaConf
 
-from chaii.config.settings import flatten_settings
+from chaii.config.settings import flatten_settings, list_changes
 from chaii.evaluation.bootstrap import bootstrap_interval
 from chaii.evaluation.metrics import METRICS, score_rows
 from chaii.evaluation.oof_table import read_oof_table
@@ -33,7 +33,11 @@ def compare_records(old: Sequence[RunFolder], new: Sequence[RunFolder]) -> dict[
         told.append(
             {"settings": settings | {"name": None}, "environment": environment, "data": data}
         )
-    return {part: _list_differences(told[0][part], told[1][part]) for part in told[0]}
+    pairs = {part: [flatten_settings(one[part]) for one in told] for part in told[0]}
+    columns = ["key", "old", "new"]
+    return {
+        part: pd.DataFrame(list_changes(*pair), columns=columns) for part, pair in pairs.items()
+    }
 
 
 def pair_rows(old: Sequence[RunFolder], new: Sequence[RunFolder]) -> pd.DataFrame:
@@ -79,10 +83,3 @@ def list_changed(pairs: pd.DataFrame) -> pd.DataFrame:
     changed = changed.assign(gain=changed["jaccard_new"] - changed["jaccard_old"])
     changed = changed.assign(answer_text=changed["answer_text"].map(" | ".join))
     return changed.sort_values("gain", kind="stable")[[*_SHOWN, "old", "new", "gain"]]
-
-
-def _list_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> pd.DataFrame:
-    before, after = flatten_settings(old), flatten_settings(new)
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    lines = [(key, before.get(key), after.get(key)) for key in keys]
-    return pd.DataFrame(lines, columns=["key", "old", "new"])

@@ -53,6 +53,7 @@ def render_card(
     for corpus in corpora.values():
         spoken |= {*corpus.languages, corpus.language}
     base = _find_base(config)
+    shown = pd.DataFrame(scores).map(lambda it: f"{it:.3f}" if isinstance(it, float) else str(it))
     data = ModelCardData(
         language=sorted(LANGUAGE_CODES[name] for name in spoken if name in LANGUAGE_CODES) or None,
         license=_clean(licence or config.backbone.licence) or None,
@@ -81,7 +82,7 @@ def render_card(
         config=config,
         fold=escape_markdown(run.fold),
         corpora=render_table(pd.DataFrame(sources)),
-        scores=render_table(pd.DataFrame(scores).map(_show)) if scores else "",
+        scores=render_table(shown) if scores else "",
         line=render_table(pd.DataFrame([describe_run(run.root, run.name)])) if scores else "",
     )
     return str(card)
@@ -140,7 +141,3 @@ def _find_base(config: TrainConfig) -> str | None:
 
 def _clean(text: str) -> str:
     return " ".join(text.split())
-
-
-def _show(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

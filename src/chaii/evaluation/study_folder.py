@@ -14,7 +14,7 @@ from chaii.config.study import StudyConfig, StudyRun
 from chaii.evaluation.metrics import METRICS, score_rows
 from chaii.evaluation.oof_table import read_oof_table
 from chaii.evaluation.study import compare_arms, draw_effects, format_effects
-from chaii.files import claim, read_json, save_text, write_json, write_whole
+from chaii.files import claim, read_json, save_json, save_text, write_whole
 from chaii.run_folder import Prediction, RunFolder
 
 _KEY = ["arm", "seed", "fold"]
@@ -89,7 +89,7 @@ class StudyFolder:
                 order = [*_KEY[1:], "arm"]
                 rows = rows[_COLUMNS].sort_values(order, kind="stable", ignore_index=True)
                 rows.to_parquet(building, compression="zstd")
-            write_json(self.path / "runs.json", [*runs, record], indent=1)
+            save_json(self.path / "runs.json", [*runs, record], indent=1)
 
     def compare(self, study: StudyConfig, *, rounds: int) -> pd.DataFrame | None:
         """Compare the study's arms, as `compare_arms`; None if the reference has no finished run.

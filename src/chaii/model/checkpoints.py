@@ -13,7 +13,7 @@ from typing import Any, Self
 from transformers import TrainerCallback
 
 from chaii.config.schema import TrainerConfig
-from chaii.files import write_json
+from chaii.files import save_json
 from chaii.model.processes import anywhere
 
 _SEAL = "complete.json"
@@ -43,7 +43,7 @@ def checkpoint_arguments(trainer: TrainerConfig, *, every: int, scored: bool) ->
 
 def seal_checkpoint(folder: Path, *, seconds: float) -> None:
     """Note the files of a checkpoint that is complete, and the seconds of training until it."""
-    write_json(folder / _SEAL, {"files": _list_files(folder), "seconds": seconds})
+    save_json(folder / _SEAL, {"files": _list_files(folder), "seconds": seconds})
 
 
 def find_checkpoint(folder: Path) -> Path | None:

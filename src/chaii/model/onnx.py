@@ -151,8 +151,7 @@ def _need(module: str) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Leave out what the exporters say about their own workings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         logging.disable(logging.WARNING)
         try:
             yield

@@ -128,8 +128,10 @@ def open_store(
     home = folder / fingerprint_tokenizer(tokenizer) / fingerprint
 
     def make(building: Path) -> None:
-        texts = tqdm(_distinct_texts(examples, is_first), "tokenise", is_first.sum(), leave=False)
-        _write_store(building, texts, tokenizer)
+        new = (examples.select(np.flatnonzero(first)) for first in is_first)
+        read = (_read_texts(rows, column) for rows, column in zip(new, _COLUMNS, strict=True))
+        texts = map(bytes.decode, chain.from_iterable(read))
+        _write_store(building, tqdm(texts, "tokenise", is_first.sum(), leave=False), tokenizer)
 
     def read() -> dict[str, IntArray] | None:
         return _map_files(home) if _is_whole(home, verify=verify) else None
@@ -215,13 +217,6 @@ def _number_texts(examples: Dataset) -> tuple[IntArray, NDArray[np.bool_], str]:
     shape = (len(_COLUMNS), len(examples))
     first = np.array(is_first, np.bool_).reshape(shape)
     return np.array(number, np.int64).reshape(shape), first, fingerprint
-
-
-def _distinct_texts(examples: Dataset, is_first: NDArray[np.bool_]) -> Iterator[str]:
-    """Read the distinct texts in the order of their numbers."""
-    for column, first in zip(_COLUMNS, is_first, strict=True):
-        chosen = examples.select(np.flatnonzero(first))
-        yield from (text.decode() for text in _read_texts(chosen, column))
 
 
 def _read_texts(examples: Dataset, column: str) -> Iterator[bytes]:
