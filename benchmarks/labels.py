@@ -15,7 +15,7 @@ import pandas as pd
 from datasets import Dataset
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat
-from chaii.corpus.occurrences import choose_occurrence, find_occurrences
+from chaii.corpus.label_repair import choose_occurrence, find_occurrences
 from chaii.corpus.readers import read_corpus
 
 

@@ -32,7 +32,7 @@ from transformers import AutoTokenizer
 from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.config.schema import Precision, TrainerConfig
 from chaii.corpus.readers import read_corpus
-from chaii.model.precision import choose_precision
+from chaii.model.predict import choose_precision
 
 SIZE = {"max_length": 384, "doc_stride": 128}  # the standard script's defaults
 

@@ -35,8 +35,7 @@ from chaii.config.schema import (
 )
 from chaii.model.collate import TARGETS, PlanDataset, collate
 from chaii.model.loss import span_loss
-from chaii.model.precision import choose_precision
-from chaii.model.predict import padding_step
+from chaii.model.predict import choose_precision, padding_step
 from chaii.model.trainer import PlanTrainer, training_arguments
 from chaii.recipe.plan import make_plan
 from chaii.recipe.token_store import TokenStore, open_store

@@ -13,9 +13,9 @@ from chaii.config.compose import read_overrides
 from chaii.config.corpora import CorpusConfig
 from chaii.config.errors import ConfigError, one_line_errors
 from chaii.corpus.catalogue import load_catalogue
-from chaii.corpus.id_files import KEPT_IDS
 from chaii.corpus.question_filter import compare_questions, count_kept, format_similarity
 from chaii.corpus.readers import read_corpus
+from chaii.corpus.records import KEPT_IDS
 
 CONF = Path(__file__).parents[1] / "conf"
 

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from chaii.config.errors import one_line_errors
-from chaii.evaluation import leaderboard, results_table
+from chaii.evaluation import leaderboard
 from chaii.evaluation.metrics import format_table
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--publish", nargs="+", default=[], metavar="RUN", help="finished runs")
     parser.add_argument("--replace", action="store_true", help="also runs that are published")
     parser.add_argument("--readme", type=Path, help="write the published table into this page")
-    parser.add_argument("--sort", default="jaccard", choices=results_table.RESULT_COLUMNS)
+    parser.add_argument("--sort", default="jaccard", choices=leaderboard.RESULT_COLUMNS)
     parser.add_argument("--filter", metavar="CONDITION", help="such as 'jaccard > 0.5 and MB < 9'")
     parser.add_argument("--runs", type=Path, default=Path("data/runs"))
     parser.add_argument("--submissions", type=Path, default=Path("submissions"))
@@ -38,10 +38,8 @@ def main() -> None:
             leaderboard.write_table(arguments.readme, leaderboard.render_table(published))
             return
         print(f"published\n\n{leaderboard.render_table(published)}")
-        found, faults = results_table.tabulate_results(arguments.runs, arguments.submissions)
-        chosen = results_table.select_results(
-            found, sort=arguments.sort, condition=arguments.filter
-        )
+        found, faults = leaderboard.tabulate_results(arguments.runs, arguments.submissions)
+        chosen = leaderboard.select_results(found, sort=arguments.sort, condition=arguments.filter)
         print(f"\n{arguments.runs}, {arguments.submissions}\n\n{format_table(chosen)}")
         print(*(f"left out: {fault}" for fault in faults), sep="\n")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from chaii.config.errors import one_line_errors
-from chaii.corpus.id_files import LABELS
+from chaii.corpus.records import LABELS
 from chaii.decoding.context_logits import read_context_logits
 from chaii.decoding.relabel import choose_by_logits
 from chaii.model.backbone import load_local

@@ -90,16 +90,16 @@ FAULTS = [
     ),
     (
         "the last weights are kept, not the best",
-        "model/checkpoints.py",
-        '_at_end": trainer.load_best_model_at_end',
-        '_at_end": False',
+        TRAINER,
+        "score is not None and trainer.load_best_model_at_end",
+        "False",
         "tests/model/test_trainer.py -k best_weights",
     ),
     (
         "the worst weights are kept",
-        "model/checkpoints.py",
-        'is_better": True',
-        'is_better": False',
+        TRAINER,
+        "greater_is_better=True",
+        "greater_is_better=False",
         "tests/model/test_trainer.py -k best_weights",
     ),
     (
@@ -625,7 +625,7 @@ FAULTS = [
     ),
     (
         "the weights of one fold count for all",
-        "evaluation/results_table.py",
+        "evaluation/leaderboard.py",
         "for run in folds for file",
         "for run in folds[:1] for file",
         "tests/evaluation/test_results_table.py",

@@ -9,7 +9,7 @@ import pytest
 
 from chaii.config.checks import check_train
 from chaii.config.corpora import CorpusConfig, CorpusFormat
-from chaii.corpus.occurrences import find_occurrences
+from chaii.corpus.label_repair import find_occurrences
 from chaii.corpus.readers import read_corpus
 from chaii.evaluation.oof_table import read_oof_table
 from chaii.train import prepare_fold

@@ -2,8 +2,7 @@
 
 import pytest
 
-from chaii.corpus.id_files import KEPT_IDS, LABELS
-from chaii.corpus.records import CorpusError
+from chaii.corpus.records import KEPT_IDS, LABELS, CorpusError
 
 
 @pytest.mark.parametrize("kind", [KEPT_IDS, LABELS])

@@ -6,10 +6,9 @@ from dataclasses import replace
 import pytest
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat, Labels
-from chaii.corpus.id_files import LABELS
 from chaii.corpus.label_repair import read_labels, relabel_rows, report_labels
 from chaii.corpus.readers import read_corpus
-from chaii.corpus.records import CorpusError
+from chaii.corpus.records import LABELS, CorpusError
 
 CONTEXT = "Pune is old. Ravi was born in Pune. Asha left Pune."
 ROWS = [

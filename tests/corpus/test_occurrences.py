@@ -5,7 +5,7 @@ import time
 import pytest
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat
-from chaii.corpus.occurrences import choose_occurrence, find_occurrences, score_occurrences
+from chaii.corpus.label_repair import choose_occurrence, find_occurrences, score_occurrences
 from chaii.corpus.readers import read_corpus
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from chaii.decoding.cleaning_rules import (
+from chaii.decoding.cleaning import (
     arabic_digits,
     restore_dot,
     strip_punctuation,

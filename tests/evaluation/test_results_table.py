@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from chaii.config.errors import ConfigError
-from chaii.evaluation.results_table import select_results, tabulate_results
+from chaii.evaluation.leaderboard import select_results, tabulate_results
 
 
 @pytest.fixture(scope="module")

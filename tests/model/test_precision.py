@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from chaii.config.schema import Precision
-from chaii.model.precision import choose_precision
+from chaii.model.predict import choose_precision
 
 NATIVE = {"avx512_bf16": True, "amx_bf16": False}
 PLAIN = {"avx512_bf16": False, "amx_bf16": False}

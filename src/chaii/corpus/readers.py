@@ -4,7 +4,8 @@ A new format is one more generator and one more line in `_READERS`. Text is neve
 normalised, because answer offsets count every code point (U+FEFF and joiners too).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,9 @@ from chaii.config.corpora import (
 from chaii.corpus.chaii_csv import read_chaii_csv
 from chaii.corpus.checks import UNREAD, CorpusReport, Row, Tally
 from chaii.corpus.hub import find_hub_files, read_hub
-from chaii.corpus.id_files import KEPT_IDS
-from chaii.corpus.join import join_articles, move_to_first_match
 from chaii.corpus.label_repair import read_labels, relabel_rows
 from chaii.corpus.natural_questions import read_natural_questions
-from chaii.corpus.records import CorpusError, Rows, find_files
+from chaii.corpus.records import KEPT_IDS, CorpusError, Rows, find_files
 from chaii.corpus.squad import read_squad_json
 from chaii.corpus.table import (
     EXAMPLE_FEATURES,
@@ -39,6 +38,7 @@ from chaii.corpus.tydi import read_tydi_primary
 
 __all__ = ["EXAMPLE_FEATURES", "CorpusError", "find_files", "find_sources", "read_corpus"]
 
+_GAP = "\n\n"  # between paragraphs
 _WHOLE_FILES = {CorpusFormat.chaii_csv, CorpusFormat.squad_json}  # a faulty row spoils the file
 _READERS: dict[CorpusFormat, Callable[[Path, CorpusConfig, Tally], Rows]] = {
     CorpusFormat.chaii_csv: read_chaii_csv,
@@ -171,3 +171,41 @@ def _choose_rows(corpus: CorpusConfig, files: list[Path], tally: Tally) -> Itera
                 return
         if not found and corpus.format in _WHOLE_FILES:
             raise CorpusError(f"{path}, row 1: the file holds no question")
+
+
+def join_articles(rows: Rows) -> Rows:
+    """Join the paragraphs of each article into one context, which all its questions share.
+
+    Rows of one article must follow each other, as they do in SQuAD's files. Paragraphs keep their
+    order, equal ones are taken once, and answers move with their paragraph.
+
+    >>> row = {"article": "Goa", "context": "It is old.", "answer_start": [6]}
+    >>> rows = [("a", row), ("b", row | {"context": "It is warm.", "answer_start": [6]})]
+    >>> [(row["context"], row["answer_start"]) for _, row in join_articles(rows)][1]
+    ('It is old.\\n\\nIt is warm.', [18])
+    """
+    for _, group in groupby(rows, key=lambda placed: placed[1]["article"]):
+        members = list(group)
+        starts: dict[str, int] = {}  # first character of each paragraph
+        length = 0
+        for _, row in members:
+            if row["context"] not in starts:
+                starts[row["context"]] = length
+                length += len(row["context"]) + len(_GAP)
+        context = _GAP.join(starts)
+        for where, row in members:
+            start_chars = [starts[row["context"]] + start for start in row["answer_start"]]
+            yield where, {**row, "context": context, "answer_start": start_chars}
+
+
+def move_to_first_match(rows: Iterable[Row]) -> Iterator[Row]:
+    """Move every answer to the first place in the context where its text occurs.
+
+    Source: in the competition's train.csv every `answer_start` is the first textual match.
+
+    >>> row = {"context": "Pune or Goa? Goa", "answer_text": ["Goa"], "answer_start": [13]}
+    >>> next(move_to_first_match([row]))["answer_start"]
+    [8]
+    """
+    for row in rows:
+        yield {**row, "answer_start": [row["context"].find(text) for text in row["answer_text"]]}

@@ -5,18 +5,21 @@ Each fault is reported with its place: the file with the line, then the path ins
 """
 
 import codecs
+import csv
 import glob
 import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 from typing import Any, TypeVar
 
 from chaii.config.corpora import CorpusConfig, OnError
 from chaii.corpus.checks import UNREAD, Row, Tally
+from chaii.files import reading, write_whole
 
 _T = TypeVar("_T")
 Rows = Iterator[tuple[str, Row]]  # each with its place, for messages
@@ -233,3 +236,50 @@ def iterate(holder: Any, key: str, where: str) -> Iterator[tuple[str, Any]]:
 def digest_text(text: str) -> str:
     """A short name for a text: 16 hexadecimal digits."""
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class IdFile:
+    """A kind of file with the columns id and `column`; `writer` is the script that writes it."""
+
+    column: str
+    delimiter: str
+    writer: str
+
+    def read(self, path: Path) -> dict[str, tuple[str, str]]:
+        """Of each id, in the order of the file: its value, and the row for messages.
+
+        Raises:
+            CorpusError: there is no such file, it has other columns, or an id twice.
+        """
+        if not path.is_file():
+            raise CorpusError(f"{path}: no such file; {self.writer} writes it")
+        with reading(path), path.open(encoding="utf-8", newline="") as file:
+            header, *rows = list(csv.reader(file, delimiter=self.delimiter)) or [[]]
+        columns = ["id", self.column]
+        if header != columns:
+            found = header or "none: the file is empty"
+            raise CorpusError(f"{path}, row 1: the columns must be {columns}, not {found}")
+        values: dict[str, tuple[str, str]] = {}
+        for number, cells in enumerate(rows, start=2):
+            where = f"{path}, row {number}"
+            if len(cells) != len(columns):
+                raise CorpusError(f"{where}: {len(cells)} cells, not {len(columns)}")
+            if cells[0] in values:
+                raise CorpusError(f"{where}: id '{cells[0]}' occurs twice")
+            values[cells[0]] = cells[1], where
+        return values
+
+    def write(self, path: Path, rows: Iterable[tuple[str, object]]) -> None:
+        """Write pairs of an id and its value."""
+        with (
+            write_whole(path) as building,
+            building.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.writer(file, delimiter=self.delimiter, lineterminator="\n")
+            writer.writerow(["id", self.column])
+            writer.writerows(rows)
+
+
+LABELS = IdFile("answer_start", ",", "scripts/relabel.py")
+KEPT_IDS = IdFile("score", "\t", "scripts/filter_questions.py")

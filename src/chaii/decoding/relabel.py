@@ -3,7 +3,7 @@
 import numpy as np
 from datasets import Dataset
 
-from chaii.corpus.occurrences import find_occurrences
+from chaii.corpus.label_repair import find_occurrences
 from chaii.decoding.context_logits import ContextLogits
 from chaii.recipe.span_labels import locate_answers
 from chaii.recipe.token_store import TokenStore

@@ -25,8 +25,7 @@ from chaii.ensemble.members import check_method, gather_members
 from chaii.ensemble.methods import MemberPredictions
 from chaii.model.backbone import load_local
 from chaii.model.onnx import EXPORTS, OnnxModel
-from chaii.model.precision import choose_precision
-from chaii.model.predict import predict_logits
+from chaii.model.predict import choose_precision, predict_logits
 from chaii.recipe.pair_template import fingerprint_tokenizer
 from chaii.recipe.token_store import TokenStore, tokenise_pairs
 from chaii.recipe.windows import slide

@@ -25,8 +25,7 @@ from chaii.ensemble.methods import FUSION
 from chaii.evaluation.oof_table import Key, example_keys
 from chaii.files import digest_folder, is_intact, seal_folder
 from chaii.model.backbone import load_local
-from chaii.model.precision import choose_precision
-from chaii.model.predict import WindowLogits, predict_logits
+from chaii.model.predict import WindowLogits, choose_precision, predict_logits
 from chaii.recipe.mapped_memory import release_pages, release_table
 from chaii.recipe.pair_template import fingerprint_tokenizer
 from chaii.recipe.span_labels import IntArray

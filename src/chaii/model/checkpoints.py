@@ -1,4 +1,4 @@
-"""Checkpoints: when they are written, which one is the best, and which are whole.
+"""Checkpoints: when they are written, and which are whole.
 
 One that a killed process left half-written or half-deleted is never resumed from.
 """
@@ -12,33 +12,10 @@ from typing import Any, Self
 
 from transformers import TrainerCallback
 
-from chaii.config.schema import TrainerConfig
 from chaii.files import save_json
 from chaii.model.processes import anywhere
 
 _SEAL = "complete.json"
-
-
-def checkpoint_arguments(trainer: TrainerConfig, *, every: int, scored: bool) -> dict[str, Any]:
-    """Make the library's arguments on checkpoints: one every so many steps.
-
-    Where each is `scored`, the best one by its Jaccard is kept and loaded at the end of training.
-    """
-    arguments: dict[str, Any] = {
-        "save_strategy": "steps",  # and after the last step
-        "save_steps": every,
-        "save_total_limit": 2,  # the collapse guard may have to go back behind the last one
-        "eval_strategy": "no",
-    }
-    if scored:
-        arguments |= {
-            "eval_strategy": "steps",
-            "eval_steps": every,
-            "load_best_model_at_end": trainer.load_best_model_at_end,
-            "metric_for_best_model": "jaccard",
-            "greater_is_better": True,
-        }
-    return arguments
 
 
 def seal_checkpoint(folder: Path, *, seconds: float) -> None:

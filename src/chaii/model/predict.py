@@ -13,7 +13,6 @@ from transformers import PreTrainedModel
 
 from chaii.config.schema import Precision
 from chaii.model.collate import TARGETS, Batch, PlanDataset, collate, takes_type_ids
-from chaii.model.precision import choose_precision
 from chaii.recipe.token_store import TokenStore
 
 HalfArray = NDArray[np.float16]
@@ -26,6 +25,20 @@ class WindowLogits(NamedTuple):
     start: HalfArray  # flat over the context tokens of each window, in the table's order
     end: HalfArray
     null: HalfArray  # (windows, 2) start and end logit of the token that means "no answer"
+
+
+def choose_precision(precision: Precision) -> Precision:
+    """Resolve `auto`: bf16 where the hardware computes it natively, else fp16 on a GPU, else fp32.
+
+    Emulated bf16 is slower than fp16 on a GPU, and than fp32 on a CPU.
+    """
+    if precision is not Precision.auto:
+        return precision
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Precision.bf16 if native else Precision.fp16
+    known: Any = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
+    return Precision.bf16 if known.get("avx512_bf16") or known.get("amx_bf16") else Precision.fp32
 
 
 def padding_step() -> int:

@@ -26,15 +26,7 @@ from transformers.integrations import TensorBoardCallback
 
 from chaii.config.errors import ConfigError, Terminated
 from chaii.config.schema import BackboneConfig, DistillConfig, Precision, TrainerConfig
-from chaii.model.checkpoints import (
-    SafeStop,
-    checkpoint_arguments,
-    drop_checkpoints_after,
-    find_checkpoint,
-    read_seconds,
-    read_step,
-    seal_checkpoint,
-)
+from chaii.model import checkpoints
 from chaii.model.collapse_guard import (
     NOT_FINITE,
     CollapseError,
@@ -42,18 +34,10 @@ from chaii.model.collapse_guard import (
     RateScale,
     is_finite,
 )
-from chaii.model.collate import (
-    TARGETS,
-    Batch,
-    PlanDataset,
-    WholeSteps,
-    collate,
-    takes_type_ids,
-)
+from chaii.model.collate import TARGETS, Batch, PlanDataset, WholeSteps, collate, takes_type_ids
 from chaii.model.curves import Curves
 from chaii.model.loss import span_loss
-from chaii.model.precision import choose_precision
-from chaii.model.predict import padding_step
+from chaii.model.predict import choose_precision, padding_step
 from chaii.model.processes import join_processes, once
 from chaii.model.profile import phase
 from chaii.model.stage_reset import StageReset, restart_schedule
@@ -107,14 +91,14 @@ def train_model(
         borders=borders,
         distill=distill,
     )
-    guard, stop, progress = CollapseGuard(), SafeStop(), QuietProgress()
+    guard, stop, progress = CollapseGuard(), checkpoints.SafeStop(), QuietProgress()
     ours = (progress, stop, guard, RateScale(rate_factor), StageReset(borders), *callbacks)
     _add_callbacks(loop, ours, dataset=dataset, curves=curves)
     torch.manual_seed(seed + arguments.process_index)  # else all processes drop the same units
     with stop, closing(progress):
-        loop.go_on(once(partial(find_checkpoint, folder)))
+        loop.go_on(once(partial(checkpoints.find_checkpoint, folder)))
     if guard.collapse:
-        once(partial(drop_checkpoints_after, folder, guard.collapse.onset))
+        once(partial(checkpoints.drop_checkpoints_after, folder, guard.collapse.onset))
         raise guard.collapse
     if stop.requested and loop.state.global_step < loop.state.max_steps:
         raise Terminated
@@ -208,7 +192,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         self._score = score
         self._borders = borders
         self._distill = distill
-        self._earlier = once(partial(read_seconds, Path(self.args.output_dir)))
+        self._earlier = once(partial(checkpoints.read_seconds, Path(self.args.output_dir)))
         self._began = time.perf_counter()
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
@@ -243,7 +227,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
             ValueError: the checkpoint holds other objects than tensors.
         """
         try:
-            if checkpoint and read_step(checkpoint) >= self.args.max_steps:
+            if checkpoint and checkpoints.read_step(checkpoint) >= self.args.max_steps:
                 self.state = TrainerState.load_from_json(checkpoint / "trainer_state.json")
                 best = self.args.load_best_model_at_end and self.state.best_model_checkpoint
                 self._load_from_checkpoint(best or str(checkpoint))
@@ -261,7 +245,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
             raise OSError(f"{folder}: the checkpoint cannot be written: {error}") from error
         join_processes().wait_for_everyone()  # each writes its random state
         seconds = self._earlier + time.perf_counter() - self._began
-        once(partial(seal_checkpoint, folder, seconds=seconds))
+        once(partial(checkpoints.seal_checkpoint, folder, seconds=seconds))
 
     def gather(self) -> PreTrainedModel:
         """Return the model; one whose weights are divided is whole in the leading process alone."""
@@ -298,10 +282,8 @@ def training_arguments(
     every = max(1, -(-steps // max(1, trainer.num_evaluations)))
     at_once = trainer.per_device_train_batch_size * join_processes().num_processes
     precision = choose_precision(trainer.precision)
-    scheduling: dict[str, Any] = {}
-    if score and trainer.lr_scheduler_type == "reduce_lr_on_plateau":
-        # its own patience of 10 evaluations is longer than a training
-        scheduling["lr_scheduler_kwargs"] = {"mode": "max", "patience": 1}
+    is_plateau = trainer.lr_scheduler_type == "reduce_lr_on_plateau" and score is not None
+    plateau = {"mode": "max", "patience": 1}  # its own 10 evaluations are longer than a training
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
@@ -310,6 +292,7 @@ def training_arguments(
         gradient_accumulation_steps=backbone.effective_batch_size // at_once,
         learning_rate=backbone.learning_rate,
         lr_scheduler_type=trainer.lr_scheduler_type,
+        lr_scheduler_kwargs=plateau if is_plateau else None,
         warmup_steps=backbone.warmup_ratio,
         weight_decay=trainer.weight_decay,
         max_grad_norm=trainer.max_grad_norm,
@@ -327,8 +310,14 @@ def training_arguments(
         run_name="/".join(folder.parts[-3:-1]),  # run and fold
         disable_tqdm=False,
         fsdp=trainer.fsdp or None,
-        **scheduling,
-        **checkpoint_arguments(trainer, every=every, scored=score is not None),
+        save_strategy="steps",  # and after the last step
+        save_steps=every,
+        save_total_limit=2,  # the collapse guard may have to go back behind the last one
+        eval_strategy="steps" if score else "no",
+        eval_steps=every,
+        load_best_model_at_end=score is not None and trainer.load_best_model_at_end,
+        metric_for_best_model="jaccard",
+        greater_is_better=True,
     )
     if arguments.n_gpu > 1:  # the library would split each batch among them, which is slow
         print(f"{arguments.n_gpu} GPUs are visible, 1 is used; start by torchrun to use all")

@@ -1,7 +1,7 @@
 """The plan: a recipe made real, as one table of windows in training order."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -10,7 +10,6 @@ import pandas as pd
 from chaii.config.schema import RecipeConfig, SourceConfig
 from chaii.recipe.augmentation import balance_positions
 from chaii.recipe.span_labels import IntArray
-from chaii.recipe.token_budget import thin_stages
 from chaii.recipe.token_store import TokenStore
 from chaii.recipe.windows import crop, keep_negatives, slide
 
@@ -93,6 +92,30 @@ def cut_source(
     if source.balance:
         windows = balance_positions(windows, generator=generator)
     return windows.assign(corpus=source.corpus)
+
+
+def thin_stages(stages: Sequence[pd.DataFrame], *, tokens: int, seed: int) -> list[pd.DataFrame]:
+    """Draw the same share of windows from every corpus of every stage, to `tokens` tokens in all.
+
+    Windows keep their order. Stages that hold no more than `tokens` stay as they are.
+
+    >>> stage = pd.DataFrame({"corpus": ["squad"] * 6 + ["chaii"] * 2, "length": 50})
+    >>> [thinned] = thin_stages([stage], tokens=200, seed=0)
+    >>> thinned["corpus"].value_counts().to_dict()
+    {'squad': 3, 'chaii': 1}
+    """
+    total = sum(int(windows["length"].sum()) for windows in stages)
+    share = min(1.0, tokens / max(1, total))
+    thinned = []
+    for number, windows in enumerate(stages):
+        generator = np.random.default_rng([seed, len(stages), number])
+        corpus = windows["corpus"].to_numpy()
+        keep = np.zeros(len(windows), dtype=bool)
+        for name in windows["corpus"].unique():
+            rows = np.flatnonzero(corpus == name)
+            keep[generator.choice(rows, size=round(share * len(rows)), replace=False)] = True
+        thinned.append(windows[keep])
+    return thinned
 
 
 def _shuffle(
