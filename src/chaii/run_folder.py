@@ -299,9 +299,7 @@ def find_runs(root: Path, name: str) -> list[RunFolder]:
 
 def list_runs(root: Path) -> list[str]:
     """List the names of the runs with a finished fold, sorted."""
-    folds = (path for path in root.glob("*/fold*") if path.is_dir())
-    runs = (RunFolder(root, path.parent.name, path.name.removeprefix("fold")) for path in folds)
-    return sorted({run.name for run in runs if run.is_finished})
+    return sorted({path.parents[1].name for path in root.glob("*/fold*/metrics.json")})
 
 
 def _plain(config: Any) -> dict[str, Any]:

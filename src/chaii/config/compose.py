@@ -32,11 +32,9 @@ Job = Callable[[DictConfig], None]
 def register_schemas() -> None:
     """Make the schemas known to Hydra, under the names that conf/*.yaml start from."""
     register_resolvers()
-    store = ConfigStore.instance()
-    store.store(name="train_schema", node=TrainConfig)
-    store.store(name="ensemble_schema", node=EnsembleConfig)
-    store.store(name="study_schema", node=AblateConfig)
-    store.store(name="search_schema", node=SearchScriptConfig)
+    schemas = {"train": TrainConfig, "ensemble": EnsembleConfig, "study": AblateConfig}
+    for name, schema in (schemas | {"search": SearchScriptConfig}).items():
+        ConfigStore.instance().store(name=f"{name}_schema", node=schema)
 
 
 def compose_config(conf: Path, name: str, overrides: Sequence[str] = ()) -> DictConfig:

@@ -17,6 +17,8 @@ from math import nan
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pandas as pd
+
 from chaii.config.corpora import CorpusConfig, OnError
 from chaii.corpus.checks import UNREAD, Row, Tally
 from chaii.files import reading, write_whole
@@ -272,13 +274,9 @@ class IdFile:
 
     def write(self, path: Path, rows: Iterable[tuple[str, object]]) -> None:
         """Write pairs of an id and its value."""
-        with (
-            write_whole(path) as building,
-            building.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.writer(file, delimiter=self.delimiter, lineterminator="\n")
-            writer.writerow(["id", self.column])
-            writer.writerows(rows)
+        table = pd.DataFrame(rows, columns=["id", self.column], dtype=object)
+        with write_whole(path) as building:
+            table.to_csv(building, sep=self.delimiter, index=False, lineterminator="\n")
 
 
 LABELS = IdFile("answer_start", ",", "scripts/relabel.py")

@@ -5,14 +5,13 @@ always the first textual match, even where another occurrence answers the questi
 suffixes attached to answers; some Devanagari digits; some contexts with U+FEFF, ZWJ or NBSP.
 """
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from chaii.demo.article import Article, ask, pick, write_article
 from chaii.files import open_or_make
@@ -135,11 +134,7 @@ def _question(article: Article, attribute: str, identity: str, rng: np.random.Ge
 
 
 def _to_csv(rows: list[Row], columns: Sequence[str]) -> str:
-    out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return str(pd.DataFrame(rows).to_csv(columns=columns, index=False, lineterminator="\n"))
 
 
 def _to_json(articles: list[Row]) -> str:

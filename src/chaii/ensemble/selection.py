@@ -75,16 +75,16 @@ def choose_method(
     default = trial.default(every)
     if len(every) < search.min_rows:
         return Selection(default, trial.tabulate([default], default), pd.DataFrame(), None)
-    final = trial.choose(every)
+    method, tried, rules = trial.choose(every)
     nested = predictions.answer(default)[ANSWER_COLUMNS].copy()
     number = pd.factorize(pd.Series(list(gold.contexts)))[0]
     order = np.random.default_rng(search.seed).permutation(number.max() + 1)
     for contexts in np.array_split(order, search.folds):
         part = np.flatnonzero(np.isin(number, contexts))
-        chosen = trial.choose(np.setdiff1d(every, part)).method
+        chosen, *_ = trial.choose(np.setdiff1d(every, part))
         nested.iloc[part] = predictions.answer(chosen)[ANSWER_COLUMNS].iloc[part]
-    trials = trial.tabulate([default, *final.tried], default, nested=nested)
-    return Selection(final.method, trials, pd.DataFrame(final.rules), nested)
+    trials = trial.tabulate([default, *tried], default, nested=nested)
+    return Selection(method, trials, pd.DataFrame(rules), nested)
 
 
 def describe_method(method: MethodConfig) -> str:
@@ -107,12 +107,6 @@ def describe_method(method: MethodConfig) -> str:
     words += [f"{weight:g} x {voter}" for voter, weight in method.weights.items() if weight != 1]
     words += ["cleaned"] if any(method.cleaning.values()) else []
     return ", ".join(words)
-
-
-class _Choice(NamedTuple):
-    method: MethodConfig
-    tried: list[MethodConfig]
-    rules: list[dict[str, Any]]
 
 
 @dataclass
@@ -152,7 +146,7 @@ class _Search:
             return replace(self.single(ranking[0]), ranking=ranking)
         return replace(self.base, kind=MethodKind.vote, group=None, ranking=ranking)
 
-    def choose(self, rows: _Rows) -> _Choice:
+    def choose(self, rows: _Rows) -> tuple[MethodConfig, list[MethodConfig], list[dict[str, Any]]]:
         """The best method on these rows, all that were tried, and what each rule gained."""
         default = self.default(rows)
         rules = list(self.try_rules(default, rows))
@@ -179,7 +173,7 @@ class _Search:
             tried += variants
             best = max([best, *variants], key=mean)
         gain = self.gain(best, default, rows, level=1 - 0.05 / len(tried), rounds=10_000)
-        return _Choice(best if gain.low > 0 else default, tried, rules)
+        return best if gain.low > 0 else default, tried, rules
 
     def gain(
         self, method: MethodConfig, over: MethodConfig, rows: _Rows, **options: Any

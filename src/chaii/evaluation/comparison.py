@@ -53,8 +53,8 @@ def pair_rows(old: Sequence[RunFolder], new: Sequence[RunFolder]) -> pd.DataFram
     scored = []
     for runs in (old, new):
         rows = read_oof_table([run.oof for run in runs if run.oof.is_file()])
-        answers = (rows[name].to_list() for name in ("prediction", "answer_text", "language"))
-        scored.append(pd.concat([rows, score_rows(*answers)[["exact", "f1"]]], axis="columns"))
+        scores = score_rows(rows["prediction"], rows["answer_text"], rows["language"])
+        scored.append(rows.assign(exact=scores["exact"], f1=scores["f1"]))
     columns = ["prediction", *METRICS]
     pairs = scored[0].merge(scored[1][_KEY + columns], on=_KEY, suffixes=("_old", "_new"))
     if pairs.empty:

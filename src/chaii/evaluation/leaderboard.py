@@ -14,7 +14,7 @@ from chaii.evaluation.metrics import METRICS, score_rows
 from chaii.evaluation.oof_table import read_oof_table
 from chaii.evaluation.slices import describe_scores
 from chaii.files import reading, save_text, write_whole
-from chaii.run_folder import RunFolder, find_runs
+from chaii.run_folder import RunFolder, find_runs, list_runs
 
 _COLUMNS = (
     *("run", "folds", "held-out rows", *METRICS),
@@ -126,9 +126,7 @@ def tabulate_results(root: Path, submissions: Path) -> tuple[pd.DataFrame, list[
     Returns the table, with `RESULT_COLUMNS`, and for each that cannot be read why it is left out.
     """
     lines, faults = [], []
-    subjects: list[str | Path]  # runs by their names, ensembles by their files
-    subjects = [*sorted({path.parents[1].name for path in root.glob("*/fold*/metrics.json")})]
-    for subject in [*subjects, *sorted(submissions.glob("*_oof.parquet"))]:
+    for subject in [*list_runs(root), *sorted(submissions.glob("*_oof.parquet"))]:
         try:
             if isinstance(subject, Path):
                 name, tables = subject.name.removesuffix("_oof.parquet"), [subject]
@@ -156,8 +154,8 @@ def describe_result(
         ValueError: a file cannot be read.
     """
     rows = read_oof_table(tables)
-    answers = (rows[column].to_list() for column in ("prediction", "answer_text", "language"))
-    scores = score_rows(*answers).assign(cluster=pd.factorize(rows["context"])[0])
+    scores = score_rows(rows["prediction"], rows["answer_text"], rows["language"])
+    scores = scores.assign(cluster=pd.factorize(rows["context"])[0])
     interval = describe_scores(scores, "jaccard", seed=2021)
     metrics = [run.read_metrics() for run in folds]
     weights = [file.stat().st_size for run in folds for file in run.model.glob("*.safetensors")]

@@ -126,8 +126,6 @@ def _score(run: StudyRun, folder: RunFolder) -> pd.DataFrame:
     oof = read_oof_table([folder.oof])
     examples = Prediction.load(folder.logits).examples
     article = dict(zip(examples["id"], examples["article"], strict=True))
-    scores = score_rows(
-        *(oof[name].to_list() for name in ("prediction", "answer_text", "language"))
-    )
+    scores = score_rows(oof["prediction"], oof["answer_text"], oof["language"])
     rows = oof[["corpus", "id"]].assign(article=oof["id"].map(article))
     return pd.concat([rows, scores], axis="columns").assign(**run._asdict())

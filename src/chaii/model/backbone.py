@@ -35,16 +35,11 @@ from chaii.files import is_intact, open_or_make, seal_folder
 
 _BERT_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 _XLMR_TOKENS = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
-_SPECIAL_TOKENS = {
-    TokenizerKind.wordpiece: _BERT_TOKENS,
-    TokenizerKind.unigram: _XLMR_TOKENS,
-    TokenizerKind.unigram_bert: _BERT_TOKENS,
-}
-_BERT_TEMPLATES = ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")  # one text, a pair
-_TEMPLATES = {
-    TokenizerKind.wordpiece: _BERT_TEMPLATES,
-    TokenizerKind.unigram: ("<s> $A </s>", "<s> $A </s> </s> $B </s>"),
-    TokenizerKind.unigram_bert: _BERT_TEMPLATES,
+_BERT = _BERT_TOKENS, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1"
+_FAMILIES = {  # special tokens, and what surrounds one text and a pair
+    TokenizerKind.wordpiece: _BERT,
+    TokenizerKind.unigram: (_XLMR_TOKENS, "<s> $A </s>", "<s> $A </s> </s> $B </s>"),
+    TokenizerKind.unigram_bert: _BERT,
 }
 
 
@@ -140,7 +135,7 @@ def train_tokenizer(scratch: ScratchConfig, texts: Sequence[str]) -> PreTrainedT
     frequent are kept. The score of a unigram piece is the logarithm of its share.
     """
     kind = scratch.tokenizer
-    special, words = _SPECIAL_TOKENS[kind], kind is TokenizerKind.wordpiece
+    (special, single, pair), words = _FAMILIES[kind], kind is TokenizerKind.wordpiece
     draft = _untrained(models.BPE(), kind)
     draft.pre_tokenizer = pre_tokenizers.Sequence(  # no piece may glue a full stop to a word
         [draft.pre_tokenizer, pre_tokenizers.Punctuation()]
@@ -159,7 +154,6 @@ def train_tokenizer(scratch: ScratchConfig, texts: Sequence[str]) -> PreTrainedT
     tokenizer = _untrained(model, kind)
     tokenizer.add_special_tokens([token for name, token in special.items() if name != "mask"])
     tokenizer.decoder = decoders.WordPiece() if words else decoders.Metaspace()
-    single, pair = _TEMPLATES[kind]
     tokenizer.post_processor = TemplateProcessing(
         single=single,
         pair=pair,
