@@ -336,8 +336,8 @@ FAULTS = [
     (
         "evaluation: the precision is ignored",
         EVALUATOR,
-        "self._trainer.precision",
-        "type(self._trainer.precision).fp32",
+        "trainer.precision",
+        "type(trainer.precision).fp32",
         "tests/evaluation/test_evaluator.py",
     ),
     (
@@ -463,8 +463,8 @@ FAULTS = [
     (
         "voters' weights are ignored in fusion",
         "ensemble/methods.py",
-        "                    weights=method.weights,\n",
-        "",
+        "decode, weights=weights)",
+        "decode)",
         "tests/ensemble/test_methods.py",
     ),
     (

@@ -10,8 +10,6 @@ from chaii.config.ensemble import ReaderOptions
 if TYPE_CHECKING:
     from chaii.ensemble.answerer import Answerer
 
-Answer = dict[str, Any]  # score, start, end, answer
-
 _COLUMNS = ("answer", "score", "start", "end")
 _CHUNK_ROWS = 256  # pairs answered together: enough to sort their windows by length
 _CHUNK_CHARACTERS = 2_000_000
@@ -78,15 +76,8 @@ class Reader:
                 tokenizer is no fast one, a checkpoint was never trained to answer, it has not been
                 exported, or ONNX Runtime is not installed.
         """
-        reader = cls(
-            source,
-            method=method,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            runs=runs,
-            conf=conf,
-        )
+        options = {"method": method, "device": device, "precision": precision, "conf": conf}
+        reader = cls(source, batch_size=batch_size, runs=runs, **options)
         assert reader._answerer
         return reader
 
@@ -138,9 +129,7 @@ class Reader:
     def __getstate__(self) -> dict[str, Any]:
         return {"_arguments": self._arguments}
 
-    def _stream(
-        self, rows: Iterable[Mapping[str, str]], options: ReaderOptions
-    ) -> Iterator[Answer | list[Answer]]:
+    def _stream(self, rows: Iterable[Mapping[str, str]], options: ReaderOptions) -> Iterator[Any]:
         for chunk in _chunks(rows):
             for answers in self._answerer.answer(chunk, options):
                 yield answers[0] if options.top_k == 1 else answers

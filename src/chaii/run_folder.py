@@ -307,9 +307,8 @@ def _plain(config: Any) -> dict[str, Any]:
     try:
         filled = OmegaConf.merge(OmegaConf.structured(TrainConfig), config)
     except OmegaConfBaseException as error:
-        raise ConfigError(
-            f"another version of the package made it: {describe_error(error)}"
-        ) from error
+        fault = describe_error(error)
+        raise ConfigError(f"another version of the package made it: {fault}") from error
     plain = OmegaConf.to_container(filled, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}

@@ -69,13 +69,8 @@ class PreparedFold:
 
     def make_plan(self, seed: int) -> pd.DataFrame:
         """Put the recipe's windows in training order; the seed decides what is drawn."""
-        return make_plan(
-            self.config.recipe,
-            self.stores,
-            rows=self.rows,
-            effective_batch_size=self.config.backbone.effective_batch_size,
-            seed=seed,
-        )
+        recipe, size = self.config.recipe, self.config.backbone.effective_batch_size
+        return make_plan(recipe, self.stores, rows=self.rows, effective_batch_size=size, seed=seed)
 
     def check(self, plan: pd.DataFrame) -> None:
         """Print what is likely to spoil a training on a plan of the fold, a line each.

@@ -206,14 +206,11 @@ def _check_training(train: TrainConfig) -> Iterator[str]:
     processes = int(os.environ.get("WORLD_SIZE", 1))  # set by torchrun
     if processes > 1 and train.debug not in (None, Debug.smoke):
         yield f"debug={train.debug.value}: must be started without torchrun, as one process"
-    if backbone.effective_batch_size % max(1, trainer.per_device_train_batch_size * processes):
-        yield (
-            f"backbone.effective_batch_size={backbone.effective_batch_size}: "
-            "must be a multiple of trainer.per_device_train_batch_size="
-            f"{trainer.per_device_train_batch_size}"
-            + f", times {processes} processes"
-            * (processes > 1)
-        )
+    windows, at_once = backbone.effective_batch_size, trainer.per_device_train_batch_size
+    if windows % max(1, at_once * processes):
+        rule = f"must be a multiple of trainer.per_device_train_batch_size={at_once}"
+        rule += f", times {processes} processes" if processes > 1 else ""
+        yield f"backbone.effective_batch_size={windows}: {rule}"
 
 
 def _check_recipe(train: TrainConfig) -> Iterator[str]:
@@ -221,10 +218,8 @@ def _check_recipe(train: TrainConfig) -> Iterator[str]:
     if not recipe.stages:
         yield "recipe.stages: must hold at least one stage"
     if recipe.predict_doc_stride >= recipe.predict_max_length:
-        yield (
-            f"recipe.predict_doc_stride={recipe.predict_doc_stride}: "
-            f"must be below recipe.predict_max_length={recipe.predict_max_length}"
-        )
+        rule = f"must be below recipe.predict_max_length={recipe.predict_max_length}"
+        yield f"recipe.predict_doc_stride={recipe.predict_doc_stride}: {rule}"
     if recipe.reset_optimizer and recipe.mixed:
         yield "recipe.reset_optimizer=true: a mixed recipe has no border between stages"
     for s, stage in enumerate(recipe.stages):
@@ -235,10 +230,8 @@ def _check_recipe(train: TrainConfig) -> Iterator[str]:
             if source.corpus not in train.corpora:
                 yield f"{key}.corpus: unknown corpus {source.corpus!r} (corpora holds {known})"
             if source.doc_stride >= source.max_length:
-                yield (
-                    f"{key}.doc_stride={source.doc_stride}: "
-                    f"must be below max_length={source.max_length}"
-                )
+                rule = f"must be below max_length={source.max_length}"
+                yield f"{key}.doc_stride={source.doc_stride}: {rule}"
 
 
 def _check_members(config: EnsembleConfig) -> Iterator[str]:
@@ -262,11 +255,9 @@ def _check_members(config: EnsembleConfig) -> Iterator[str]:
 
 def _check_study(config: AblateConfig) -> Iterator[str]:
     study = config.study
-    for key, name in {
-        "study.name": study.name,
-        **{f"study.arms.{a}": a for a in study.arms},
-    }.items():
-        yield from _check_name(key, name)
+    yield from _check_name("study.name", study.name)
+    for arm in study.arms:
+        yield from _check_name(f"study.arms.{arm}", arm)
     if study.reference not in study.arms:
         yield f"study.reference={study.reference}: must be one of the arms {list(study.arms)}"
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):

@@ -48,9 +48,8 @@ def write_experiment(overrides: Sequence[str], *, name: str) -> str:
     loader = GlobalHydra.instance().config_loader()
     given = OverridesParser.create().parse_overrides(list(overrides))
     chosen = [one for one in given if loader.get_group_options(one.key_or_group)]
-    groups = hydra.compose(
-        "train", overrides=[str(one.input_line) for one in chosen], return_hydra_config=True
-    )
+    lines = [str(one.input_line) for one in chosen]
+    groups = hydra.compose("train", overrides=lines, return_hydra_config=True)
     parent = groups.hydra.runtime.choices.experiment
     others = {f"override /{one.key_or_group}": one.value() for one in chosen}
     others.pop("override /experiment", None)

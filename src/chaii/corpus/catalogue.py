@@ -54,9 +54,8 @@ def render_readme(corpora: Mapping[str, CorpusConfig], root: Path) -> str:
         if any(address.startswith("kaggle:") for address in corpus.download):
             source = "Kaggle, account needed"
         file = f"`{place}`" + (" on the Hub" if on_hub else "")
-        rows.append(
-            (name, corpus.description, file, f"[{source}]({corpus.homepage})", corpus.licence)
-        )
+        link = f"[{source}]({corpus.homepage})"
+        rows.append((name, corpus.description, file, link, corpus.licence))
     lines = [("corpus", "description", "file", "source", "licence"), ("---",) * 5, *rows]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     text = Path(__file__).with_name("data_readme.md").read_text(encoding="utf-8")

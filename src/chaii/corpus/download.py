@@ -156,13 +156,8 @@ def fetch_hub(address: str, folder: Path, lock: Lock) -> str:
     parts = _HUB.fullmatch(address)
     if parts is None:
         raise DownloadError(f"'{address}' is not hf://datasets/<owner>/<name>[@<revision>]/<path>")
-    snapshot_download(
-        parts["repository"],
-        repo_type="dataset",
-        revision=parts["revision"],
-        allow_patterns=parts["path"],
-        local_dir=folder,
-    )
+    options = {"revision": parts["revision"], "allow_patterns": parts["path"]}
+    snapshot_download(parts["repository"], repo_type="dataset", local_dir=folder, **options)
     for file in sorted(folder.glob(parts["path"])):
         check_content(file, file.name)
         lock.record(file, address)

@@ -47,9 +47,8 @@ def assign_folds(
         raise ValueError(f"num_folds {num_folds} must be at least 1 fold")
     rows = np.flatnonzero(_find_validated(examples, validation_corpora) & _find_answered(examples))
     if not len(rows):
-        raise ValueError(
-            f"validation corpora {list(validation_corpora)} hold no row with an answer"
-        )
+        names = list(validation_corpora)
+        raise ValueError(f"validation corpora {names} hold no row with an answer")
     if scheme == "auto":
         contexts = _hash_keys(examples.select(rows), "context")
         shared = len(np.unique(contexts)) < len(contexts)

@@ -35,14 +35,9 @@ def find_hub_files(name: str, corpus: CorpusConfig) -> list[Path]:
     assert hub is not None, "format hub without hub settings"
     set_verbosity(CRITICAL)  # what it logs of an error is in the error
     try:
-        dataset = load_dataset(
-            corpus.path,
-            hub.subset,
-            data_dir=hub.folder,
-            split=hub.split,
-            revision=hub.revision,
-            keep_in_memory=False,  # even if the environment sets it: the prepared files are read
-        )
+        # not in memory, even if the environment sets it: the prepared files are read
+        options = {"split": hub.split, "revision": hub.revision, "keep_in_memory": False}
+        dataset = load_dataset(corpus.path, hub.subset, data_dir=hub.folder, **options)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         cause = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise CorpusError(

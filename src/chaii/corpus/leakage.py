@@ -125,13 +125,9 @@ class NgramIndex:
 
     def __init__(self, texts: Sequence[str], *, ngram: re.Pattern[str]) -> None:
         """Index `texts` by all matches of `ngram`."""
+        counting = {"alternate_sign": False, "norm": None, "binary": True, "dtype": np.float32}
         self._vectorizer = HashingVectorizer(
-            analyzer=ngram.findall,
-            n_features=_FEATURES,
-            alternate_sign=False,
-            norm=None,
-            binary=True,
-            dtype=np.float32,
+            analyzer=ngram.findall, n_features=_FEATURES, **counting
         )
         counts = self._vectorizer.transform(texts)
         buckets, columns = np.unique(counts.indices, return_inverse=True)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import shorten
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,26 +58,20 @@ def compare_questions(
         TfidfTransformer(sublinear_tf=True),
         LogisticRegression(class_weight="balanced", solver="liblinear", random_state=seed),
     )
+    counting: dict[str, Any] = {
+        "n_features": _FEATURES,
+        "alternate_sign": False,
+        "norm": None,
+        "dtype": np.float32,
+    }
+    counting |= {"lowercase": False, "token_pattern": r"\S+"}  # nosec B105 # of words
     counters = [  # a hash knows nothing of other texts
-        HashingVectorizer(
-            analyzer=analyzer,
-            ngram_range=ngrams,
-            token_pattern=r"\S+",  # nosec B106 # of words
-            n_features=_FEATURES,
-            alternate_sign=False,
-            norm=None,
-            lowercase=False,
-            dtype=np.float32,
-        )
+        HashingVectorizer(analyzer=analyzer, ngram_range=ngrams, **counting)
         for analyzer, ngrams in (("word", _WORDS), ("char_wb", _CHARACTERS))
     ]
-    scores = cross_val_predict(
-        classifier,
-        make_union(*counters).transform(texts),
-        labels,
-        cv=PredefinedSplit(fold_of),
-        method="predict_proba",
-    )[:, 1]
+    counts, split = make_union(*counters).transform(texts), PredefinedSplit(fold_of)
+    chances = cross_val_predict(classifier, counts, labels, cv=split, method="predict_proba")
+    scores = chances[:, 1]
     return Similarity(scores[len(targets) :], float(roc_auc_score(labels, scores)))
 
 

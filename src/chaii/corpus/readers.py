@@ -90,9 +90,8 @@ def find_sources(name: str, corpus: CorpusConfig) -> list[Path]:
     """
     form = corpus.format.name
     if corpus.max_examples is not None and corpus.max_examples < 1:
-        raise CorpusError(
-            f"corpus {name}: max_examples {corpus.max_examples} must be at least 1, or null"
-        )
+        rule = "must be at least 1, or null"
+        raise CorpusError(f"corpus {name}: max_examples {corpus.max_examples} {rule}")
     if (corpus.format is CorpusFormat.hub) != (corpus.hub is not None):
         raise CorpusError(f"corpus {name}: hub must be set with format hub, and only there")
     if corpus.on_error is OnError.skip and corpus.format in _WHOLE_FILES:

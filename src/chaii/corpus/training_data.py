@@ -38,13 +38,11 @@ def read_corpora(config: TrainConfig) -> dict[str, Dataset]:
         write_demo_corpora(demo)
     for name, source in config.corpora.items():
         find_sources(name, source)  # a wrong path must not cost the time to read the others
-    corpora, reports = {}, []
+    corpora, reports, cache = {}, [], Path(config.paths.tokens) / "corpora"
     for name, source in config.corpora.items():
         limits = [most for most in (source.max_examples, config.max_examples) if most is not None]
         source = dataclasses.replace(source, max_examples=min(limits, default=None))
-        corpora[name], report = read_corpus(
-            name, source, cache=Path(config.paths.tokens) / "corpora"
-        )
+        corpora[name], report = read_corpus(name, source, cache=cache)
         reports.append(report)
     print(format_reports(reports))
     if empty := [name for name, examples in corpora.items() if not len(examples)]:

@@ -103,10 +103,8 @@ def _take_annotations(record: Any, where: str) -> tuple[list[tuple[int, int]], s
         end = take(minimal, "plaintext_end_byte", int, place)
         if (start, end) != (_NO_SPAN, _NO_SPAN):
             if start >= end:
-                raise CorpusError(
-                    f"{place}: it ends at byte {end}, and must end after it starts, at {start}",
-                    reason="answer ends before it starts",
-                )
+                rule = f"it ends at byte {end}, and must end after it starts, at {start}"
+                raise CorpusError(f"{place}: {rule}", reason="answer ends before it starts")
             spans[start, end] = None
         if take(annotation, "yes_no_answer", str, at) != _NO_YES_NO:
             other = "yes or no as answer"

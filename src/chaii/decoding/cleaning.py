@@ -184,11 +184,8 @@ def _trim_once(answer: str, context: str) -> str:
 def _may_strip(answer: str, start: int, end: int, paired: set[int]) -> bool:
     """Whether a grapheme holds only whitespace, invisible marks and unpaired punctuation."""
     grapheme = answer[start:end]
-    return (
-        bool(_LOOSE.fullmatch(grapheme))
-        and _KEPT.isdisjoint(grapheme)
-        and paired.isdisjoint(range(start, end))
-    )
+    is_loose = bool(_LOOSE.fullmatch(grapheme)) and _KEPT.isdisjoint(grapheme)
+    return is_loose and paired.isdisjoint(range(start, end))
 
 
 def _find_pairs(text: str) -> set[int]:
@@ -210,9 +207,8 @@ def _find_pairs(text: str) -> set[int]:
 
 
 def _ends_abbreviated(text: str) -> bool:
-    return text.endswith(".") and any(
-        match.end() == len(text) for match in _ABBREVIATION.finditer(text)
-    )
+    ends = (match.end() for match in _ABBREVIATION.finditer(text))
+    return text.endswith(".") and len(text) in ends
 
 
 def _occurs(pattern: str, context: str, ends: set[int] | None = None) -> bool:

@@ -88,10 +88,8 @@ def read_context_logits(
         prediction, store = select_examples(prediction, rows), store.select(rows)
     windows, lengths = prediction.windows, store.context_lengths()
     tokens = expand_ranges(store.text_start[store.context], lengths)
-    start, end = (
-        merge_windows(windows, logits, lengths=lengths, merge=merge)
-        for logits in (prediction.start_logits, prediction.end_logits)
-    )
+    sides = prediction.start_logits, prediction.end_logits
+    start, end = (merge_windows(windows, side, lengths=lengths, merge=merge) for side in sides)
     tokens_left = None
     if merge is Merge.none:
         tokens = tokens[_locate_tokens(windows, lengths)]
@@ -212,6 +210,5 @@ def _locate_tokens(windows: pd.DataFrame, lengths: IntArray) -> NDArray[np.int64
             f"window {at} covers tokens {first[at]} to {last[at]} of example {example[at]}: "
             f"outside its {length[at]} tokens, or of the {len(lengths)} examples"
         )
-    return expand_ranges(
-        (np.cumsum(lengths, dtype=np.int64) - lengths)[example] + first, last - first
-    )
+    begins = np.cumsum(lengths, dtype=np.int64) - lengths
+    return expand_ranges(begins[example] + first, last - first)

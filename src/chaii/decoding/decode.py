@@ -41,9 +41,8 @@ def decode_answers(logits: ContextLogits, *, decoding: DecodeConfig | None = Non
         found = spans.score > -np.inf
         best = logits.start[(row_from + spans.start_token)[found]]
         best = best + logits.end[(row_from + spans.end_token)[found]]
-        spans.score[found] = np.where(
-            logits.null[found] - best > decoding.null_threshold, -np.inf, spans.score[found]
-        )
+        is_null = logits.null[found] - best > decoding.null_threshold
+        spans.score[found] = np.where(is_null, -np.inf, spans.score[found])
     return _read_chars(logits, np.arange(len(logits)), spans).drop(columns="row")
 
 
@@ -111,9 +110,8 @@ def _read_chars(logits: ContextLogits, row: IntArray, spans: Spans) -> pd.DataFr
     chars[found, 0] = logits.offsets[first + spans.start_token[found], 0]
     chars[found, 1] = logits.offsets[first + spans.end_token[found], 1]
     contexts = [logits.contexts[at] for at in row]
-    answers = [
-        read_answer(text, *ends) for text, ends in zip(contexts, chars.tolist(), strict=True)
-    ]
+    places = zip(contexts, chars.tolist(), strict=True)
+    answers = [read_answer(text, *ends) for text, ends in places]
     text, start_char, end_char = zip(*answers, strict=True) if answers else ((), (), ())
     return pd.DataFrame(
         {

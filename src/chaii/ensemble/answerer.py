@@ -32,6 +32,8 @@ from chaii.recipe.windows import slide
 from chaii.run_folder import Prediction, RunFolder, find_runs
 
 Source = str | Path | Sequence[str | Path]
+Pairs = Sequence[tuple[str, str]]  # of question and context
+Answers = list[list[dict[str, Any]]]  # to each pair, best first: score, start, end, answer
 
 _N_BEST = 20  # spans that are widened to words, some of them to the same
 
@@ -182,13 +184,8 @@ def load_answerer(
             model = checkpoint.load_model().to(on)
         loaded = _Loaded(checkpoint, model, **checkpoint.choose_windows(tokenizer))
         groups.setdefault(name, []).append(loaded)
-    return Answerer(
-        tokenizers,
-        groups,
-        method=_choose_method(method, list(groups)),
-        precision=computed,
-        batch_size=batch_size or (32 if on == "cpu" else 128),
-    )
+    chosen, size = _choose_method(method, list(groups)), 32 if on == "cpu" else 128
+    return Answerer(tokenizers, groups, chosen, precision=computed, batch_size=batch_size or size)
 
 
 def _choose_precision(precision: str, device: str) -> Precision:
@@ -226,9 +223,7 @@ class Answerer:
     precision: Precision
     batch_size: int
 
-    def answer(
-        self, pairs: Sequence[tuple[str, str]], options: ReaderOptions
-    ) -> list[list[dict[str, Any]]]:
+    def answer(self, pairs: Pairs, options: ReaderOptions) -> Answers:
         """Answer each pair of question and context: at most `top_k` answers, best first.
 
         Raises:
@@ -257,15 +252,12 @@ class Answerer:
             return [nothing], dict.fromkeys(self.groups, nothing)
         options, alone = ReaderOptions(), ReaderOptions(align_to_words=False)
         logits = self._read([(question, context)], options)
-        own = {
-            name: _list_answers(logits[name], self.method.decode, alone)[0][0] for name in logits
-        }
+        decode = self.method.decode
+        own = {name: _list_answers(one, decode, alone)[0][0] for name, one in logits.items()}
         shown = top_k if len(logits) == 1 else 1
         return self._decide(logits, replace(options, top_k=shown))[0], own
 
-    def _read(
-        self, pairs: Sequence[tuple[str, str]], options: ReaderOptions
-    ) -> dict[str, ContextLogits]:
+    def _read(self, pairs: Pairs, options: ReaderOptions) -> dict[str, ContextLogits]:
         """Average the logits of each group's checkpoints."""
         asked, contexts = ([pair[side] for pair in pairs] for side in (0, 1))
         examples: Any = {"id": contexts, "context": contexts}
@@ -293,19 +285,11 @@ class Answerer:
         if length > (limit := self.tokenizers[name].model_max_length):
             raise ValueError(f"max_seq_len={length}: must be at most {limit}, as {name} reads")
         windows = slide(store, max_length=length, doc_stride=stride)
-        logits = predict_logits(
-            loaded.model,
-            windows,
-            store,
-            batch_size=self.batch_size,
-            precision=self.precision,
-            progress=False,
-        )
+        how: dict[str, Any] = {"batch_size": self.batch_size, "precision": self.precision}
+        logits = predict_logits(loaded.model, windows, store, progress=False, **how)
         return Prediction(examples, windows, *logits)
 
-    def _decide(
-        self, logits: Mapping[str, ContextLogits], options: ReaderOptions
-    ) -> list[list[dict[str, Any]]]:
+    def _decide(self, logits: Mapping[str, ContextLogits], options: ReaderOptions) -> Answers:
         """Take the answers of the only group; let several vote, or fuse them."""
         if len(logits) == 1:
             return _list_answers(next(iter(logits.values())), self.method.decode, options)
@@ -321,17 +305,14 @@ class Answerer:
         return [[_make_answer(*row)] for row in zip(*columns, strict=True)]
 
 
-def _list_answers(
-    logits: ContextLogits, decoding: DecodeConfig, options: ReaderOptions
-) -> list[list[dict[str, Any]]]:
+def _list_answers(logits: ContextLogits, decoding: DecodeConfig, options: ReaderOptions) -> Answers:
     """List the best answers of one group with their probabilities."""
     decoding = replace(decoding, score=SpanScore.sum, null_threshold=None)
     number = max(_N_BEST, options.top_k) if options.align_to_words else options.top_k
     numbered = replace(logits, ids=[str(row) for row in range(len(logits))])
     table = decode_n_best(numbered, n=number, decoding=decoding)
-    total = log_total(
-        logits.start, logits.end, logits.row_start, max_tokens=limit_tokens(logits, decoding)
-    )
+    limit = limit_tokens(logits, decoding)
+    total = log_total(logits.start, logits.end, logits.row_start, max_tokens=limit)
     nulls = np.full(len(logits), -np.inf)
     if options.handle_impossible_answer and logits.null is not None:
         nulls = logits.null
@@ -343,7 +324,7 @@ def _list_answers(
         if options.align_to_words:
             start, end = widen_to_words(logits.contexts[row], start, end)
         sums[row, start, end] = sums.get((row, start, end), 0.0) + np.exp(score - total[row])
-    answers: list[list[dict[str, Any]]] = [[] for _ in range(len(logits))]
+    answers: Answers = [[] for _ in range(len(logits))]
     for (row, start, end), score in sorted(sums.items(), key=lambda item: -item[1]):
         if len(answers[row]) < options.top_k and score > 0:
             answers[row].append(_make_answer(logits.contexts[row][start:end], start, score))

@@ -81,14 +81,9 @@ def _fuse_rows(
 
     with np.errstate(divide="ignore"):
         scores = score_tokens(np.log(start), np.log(end), row_start, how=decoding.score)
-    spans = best_spans(
-        scores[
-            0
-        ],  # inside a token, its first character has an equal score, and wins as the earlier
-        np.where(ends, scores[1], -np.inf),
-        row_start,
-        max_tokens=np.maximum(longest, 1),
-    )
+    # inside a token, its first character has an equal score, and wins as the earlier
+    first_chars, last_chars = scores[0], np.where(ends, scores[1], -np.inf)
+    spans = best_spans(first_chars, last_chars, row_start, max_tokens=np.maximum(longest, 1))
     answers = []
     for row, context in enumerate(first.contexts):
         if spans.score[row] == -np.inf:

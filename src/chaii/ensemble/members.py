@@ -153,9 +153,8 @@ class Inference:
         return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def _run(self, model: PreTrainedModel, windows: pd.DataFrame) -> WindowLogits:
-        return predict_logits(
-            model, windows, self.store, batch_size=self.batch_size, precision=self.precision
-        )
+        size, precision = self.batch_size, self.precision
+        return predict_logits(model, windows, self.store, batch_size=size, precision=precision)
 
 
 class OofPredictions(NamedTuple):
@@ -245,15 +244,10 @@ def load_test_logits(
     group: Sequence[tuple[Inference, Prediction]], *, merge: Merge, rows: IntArray
 ) -> ContextLogits:
     """Average the logits of the members of a group for some of the test rows."""
+    most = group[0][0].member.max_answer_tokens
     logits = [
-        read_context_logits(
-            prediction,
-            inference.store,
-            max_answer_tokens=group[0][0].member.max_answer_tokens,
-            merge=merge,
-            rows=rows,
-        )
-        for inference, prediction in group
+        read_context_logits(found, job.store, max_answer_tokens=most, merge=merge, rows=rows)
+        for job, found in group
     ]
     for inference, prediction in group:
         release_pages(inference.store.offsets, prediction.start_logits, prediction.end_logits)
@@ -294,6 +288,6 @@ def load_oof_predictions(
         held = [logits[n].select(column) for n, column in zip(holders, columns, strict=True)]
         averages.append(average_logits(held, [members[n].weight for n in holders]))
         examples.append(stored[holders[0]].examples.select(columns[0]))
-    return (
-        OofPredictions(concatenate_datasets(examples), join_logits(averages)) if rows_of else None
-    )
+    if not rows_of:
+        return None
+    return OofPredictions(concatenate_datasets(examples), join_logits(averages))

@@ -56,18 +56,14 @@ class MemberPredictions:
     def answer_alone(self, source: str, method: MethodConfig) -> pd.DataFrame:
         """Cleaned answers of one group, or of all voters where `source` is "fusion"."""
         groups = self.groups(method.decode.merge)
-        weights = sorted(method.weights.items()) if source == FUSION else ()
-        key = (source, repr(method.decode), *weights)
+        key = (source, repr(method.decode), *sorted(method.weights.items()) * (source == FUSION))
         if key not in self._known:
-            self._known[key] = (
-                fuse_characters(
-                    {name: groups[name] for name in self.voters},
-                    decoding=method.decode,
-                    weights=method.weights,
-                )
-                if source == FUSION
-                else decode_answers(groups[source], decoding=method.decode)
-            )
+            if source == FUSION:
+                voters, weights = {name: groups[name] for name in self.voters}, method.weights
+                answers = fuse_characters(voters, decoding=method.decode, weights=weights)
+            else:
+                answers = decode_answers(groups[source], decoding=method.decode)
+            self._known[key] = answers
         rules = method.cleaning.get(source, [])
         if not rules:
             return self._known[key]

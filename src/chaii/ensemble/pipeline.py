@@ -205,10 +205,8 @@ def search_method(
     is_shown = (chosen.trials.index < _SHOWN) | chosen.trials["method"].isin(named)
     columns = ["method", "jaccard", "gain", "gain_low", "gain_high"]
     print(format_table(chosen.trials.loc[is_shown, columns]))
-    print(
-        f"chosen: {describe_method(chosen.method)}; all {len(chosen.trials)} methods: "
-        f"{result_path(config, '_methods.csv')}\n"
-    )
+    file, number = result_path(config, "_methods.csv"), len(chosen.trials)
+    print(f"chosen: {describe_method(chosen.method)}; all {number} methods: {file}\n")
     return chosen.method, chosen.nested
 
 

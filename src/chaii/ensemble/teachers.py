@@ -96,9 +96,8 @@ def predict_teachers(
     number = plan.groupby(_WINDOW, observed=True).ngroup().to_numpy()
     distinct = plan.assign(number=number).drop_duplicates("number").sort_values("number")
     parts = []
-    for (corpus, _), windows in distinct.groupby(
-        ["corpus", distinct["number"] // _AT_ONCE], observed=True
-    ):
+    keys = ["corpus", distinct["number"] // _AT_ONCE]
+    for (corpus, _), windows in distinct.groupby(keys, observed=True):
         store, examples = stores[corpus], corpora[corpus]
         total = np.zeros(1)
         for fingerprint, members in groups.items():
@@ -128,18 +127,17 @@ def _read(members: Sequence[Member], store: TokenStore, config: TrainConfig) -> 
     Returns their probabilities, as `carry_over` takes them. One that is too long for a teacher's
     own windows is read in several: the largest logit of a token counts, and the smallest of [CLS].
     """
-    settings = EnsembleConfig(
-        predict_batch_size=config.trainer.predict_batch_size, paths=config.paths
-    )
+    size = config.trainer.predict_batch_size
+    settings = EnsembleConfig(predict_batch_size=size, paths=config.paths)
     names = Dataset.from_dict({"id": [str(number) for number in range(len(store))]})
     lengths = store.context_lengths()
     row_start = np.concatenate([[0], np.cumsum(lengths)])
     total = np.zeros((2, row_start[-1] + len(store)))
     for member in members:
         recipe = member.config.recipe
-        size = recipe.predict_max_length, recipe.predict_doc_stride
-        windows = slide(store, max_length=size[0], doc_stride=size[1])
-        shared = {(member.fingerprint, *size): (store, windows)}
+        length, stride = recipe.predict_max_length, recipe.predict_doc_stride
+        windows = slide(store, max_length=length, doc_stride=stride)
+        shared = {(member.fingerprint, length, stride): (store, windows)}
         job = Inference(member, names, settings, shared=shared)
         job.cache.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{job.cache}.lock"):  # students that start side by side share one reading

@@ -30,14 +30,12 @@ def compare_records(old: Sequence[RunFolder], new: Sequence[RunFolder]) -> dict[
         data = {name: environment.pop(name, None) for name in _DATA}
         environment.pop("command", None)  # it follows from the name
         settings: Any = OmegaConf.to_container(run.read_config())
-        told.append(
-            {"settings": settings | {"name": None}, "environment": environment, "data": data}
-        )
+        settings["name"] = None
+        told.append({"settings": settings, "environment": environment, "data": data})
     pairs = {part: [flatten_settings(one[part]) for one in told] for part in told[0]}
     columns = ["key", "old", "new"]
-    return {
-        part: pd.DataFrame(list_changes(*pair), columns=columns) for part, pair in pairs.items()
-    }
+    changes = {part: list_changes(*pair) for part, pair in pairs.items()}
+    return {part: pd.DataFrame(lines, columns=columns) for part, lines in changes.items()}
 
 
 def pair_rows(old: Sequence[RunFolder], new: Sequence[RunFolder]) -> pd.DataFrame:

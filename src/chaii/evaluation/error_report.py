@@ -86,9 +86,8 @@ def render_report(
         ]
         tables = {"answered by": pd.DataFrame(lines)} | tables
     highest = max(table[["mean", "high"]].max(axis=None) for table in tables.values())
-    return TEMPLATES.get_template(
-        "evaluation/error_report.html.jinja"
-    ).render(
+    page = TEMPLATES.get_template("evaluation/error_report.html.jinja")
+    return page.render(
         name=name,
         rows=len(rows),
         totals={metric: describe_scores(rows, metric, seed=seed) for metric in METRICS},
@@ -120,18 +119,13 @@ def _make_card(
     """Gather what the page shows of one row; marks are G (gold), P, and the numbers of members."""
     context = row["context"]
     golds = list(zip(row["answer_text"], map(int, row["answer_start"]), strict=True))
-    answers = {"P": row} | {
-        str(names.index(answer["name"]) + 1): answer for answer in members.to_dict("records")
-    }
+    given = members.to_dict("records")
+    answers = {"P": row} | {str(names.index(answer["name"]) + 1): answer for answer in given}
     ranges = {"G": [(start_char, start_char + len(text)) for text, start_char in golds]}
     for mark, answer in answers.items():
         place = int(answer["start_char"]), int(answer["end_char"])
         ranges[mark] = find_pieces(context, answer["prediction"], place)
     lines = [("G", text, None) for text, _ in golds]
     lines += [(mark, answer["prediction"], answer["jaccard"]) for mark, answer in answers.items()]
-    return {
-        **row,
-        "code": LANGUAGE_CODES.get(row["language"]),
-        "segments": cut_excerpt(context, ranges),
-        "lines": lines,
-    }
+    code, segments = LANGUAGE_CODES.get(row["language"]), cut_excerpt(context, ranges)
+    return {**row, "code": code, "segments": segments, "lines": lines}

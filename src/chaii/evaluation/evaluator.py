@@ -25,11 +25,8 @@ class Evaluator:
         self._examples = examples
         tokens = Path(config.paths.tokens)
         self._store = open_store(examples, tokenizer, tokens, verify=config.verify)
-        self._windows = slide(
-            self._store,
-            max_length=config.recipe.predict_max_length,
-            doc_stride=config.recipe.predict_doc_stride,
-        )
+        length, stride = config.recipe.predict_max_length, config.recipe.predict_doc_stride
+        self._windows = slide(self._store, max_length=length, doc_stride=stride)
 
     def score(self, model: PreTrainedModel) -> dict[str, float]:
         """Jaccard, exact match and F1 of all examples, and the Jaccard of each language."""
@@ -43,18 +40,13 @@ class Evaluator:
 
         With `run`, the logits and the out-of-fold table are written into its folder.
         """
-        logits = predict_logits(
-            model,
-            self._windows,
-            self._store,
-            batch_size=self._trainer.predict_batch_size,
-            precision=self._trainer.precision,
-        )
+        inputs, trainer = (model, self._windows, self._store), self._trainer
+        size, precision = trainer.predict_batch_size, trainer.precision
+        logits = predict_logits(*inputs, batch_size=size, precision=precision)
         prediction = Prediction(self._examples, self._windows, *logits)
         most = self._trainer.max_answer_tokens
-        answers = decode_answers(
-            read_context_logits(prediction, self._store, max_answer_tokens=most)
-        )
+        of_contexts = read_context_logits(prediction, self._store, max_answer_tokens=most)
+        answers = decode_answers(of_contexts)
         if run:
             Prediction.write(run.logits, self._examples, self._windows, [logits])
             write_oof_table(run.oof, make_oof_table(self._examples, answers))

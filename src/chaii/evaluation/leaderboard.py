@@ -126,7 +126,9 @@ def tabulate_results(root: Path, submissions: Path) -> tuple[pd.DataFrame, list[
     Returns the table, with `RESULT_COLUMNS`, and for each that cannot be read why it is left out.
     """
     lines, faults = [], []
-    for subject in [*list_runs(root), *sorted(submissions.glob("*_oof.parquet"))]:
+    ensembles = sorted(submissions.glob("*_oof.parquet"))
+    subjects: list[str | Path] = [*list_runs(root), *ensembles]
+    for subject in subjects:
         try:
             if isinstance(subject, Path):
                 name, tables = subject.name.removesuffix("_oof.parquet"), [subject]

@@ -12,14 +12,8 @@ METRICS = ("jaccard", "exact", "f1")
 
 _PUNCTUATION = regex.compile(r"[\p{P}$+<=>^`|~]")  # every category P*, and ASCII symbols
 _HAN = regex.compile("[\u4e00-\u9fa5]")
-_CODES = {
-    "arabic": "ar",
-    "chinese": "zh",
-    "english": "en",
-    "german": "de",
-    "spanish": "es",
-    "vietnamese": "vi",
-}
+_CODES = {"arabic": "ar", "chinese": "zh", "english": "en", "german": "de"}
+_CODES |= {"spanish": "es", "vietnamese": "vi"}
 _ARTICLES = {
     "ar": re.compile("ال"),
     "de": re.compile(r"\b(?:ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b"),
@@ -132,10 +126,8 @@ def score_answers(
         raise ValueError("cannot score 0 predictions: a mean needs at least one row")
     scores = score_rows(predictions, golds, languages)
     by_language = scores.groupby(pd.Series(list(languages), dtype="object"), sort=True)
-    return {
-        **_mean_scores(scores),
-        "language": {str(language): _mean_scores(rows) for language, rows in by_language},
-    }
+    of_each = {str(language): _mean_scores(rows) for language, rows in by_language}
+    return {**_mean_scores(scores), "language": of_each}
 
 
 def format_scores(scores: Mapping[str, Any]) -> str:

@@ -31,10 +31,7 @@ def example_keys(examples: Dataset) -> list[Key]:
 
 
 def make_oof_table(
-    examples: Dataset,
-    answers: pd.DataFrame,
-    *,
-    members: Mapping[str, pd.DataFrame] | None = None,
+    examples: Dataset, answers: pd.DataFrame, *, members: Mapping[str, pd.DataFrame] | None = None
 ) -> pd.DataFrame:
     """Make the table of some examples, their answers, and the answers of each member.
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from itertools import product
@@ -71,13 +71,9 @@ class SearchFolder:
         with FileLock(self._locks / "next"), reading(path / "trials.db"):
             waiting = {"connect_args": {"timeout": 100}}  # seconds, while other processes write
             self._storage = optuna.storages.RDBStorage(f"sqlite:///{path / 'trials.db'}", waiting)
-            self.study = optuna.create_study(
-                storage=self._storage,
-                study_name=search.name,
-                direction="maximize",
-                load_if_exists=True,
-                pruner=pruners.MedianPruner() if search.prune else pruners.NopPruner(),
-            )
+            pruner = pruners.MedianPruner() if search.prune else pruners.NopPruner()
+            how = {"direction": "maximize", "load_if_exists": True, "pruner": pruner}
+            self.study = optuna.create_study(storage=self._storage, study_name=search.name, **how)
             begun = self.study.user_attrs.get("settings", settings)
             self.study.set_user_attr("settings", begun)
         if changes := describe_changes(begun, settings):
@@ -121,10 +117,8 @@ class SearchFolder:
             draft = optuna.create_study(direction="maximize", sampler=sampler)
             draft.add_trials(self.study.get_trials())
             values = draft.ask(self._space).params
-        begun = optuna.create_trial(
-            state=TrialState.RUNNING, params=values, distributions=self._space
-        )
-        self.study.add_trial(begun)
+        begun = {"params": values, "distributions": self._space}
+        self.study.add_trial(optuna.create_trial(state=TrialState.RUNNING, **begun))
 
     def run(self, trial: optuna.Trial, compose: Compose, train: Train) -> None:
         """Train the runs of a trial, and keep their mean Jaccard.
@@ -211,9 +205,7 @@ class ReportScores(TrainerCallback):  # type: ignore[misc]  # transformers is un
     def __init__(self, trial: optuna.Trial) -> None:
         self._trial = trial
 
-    def on_evaluate(
-        self, _args: Any, state: Any, _control: Any, metrics: Mapping[str, float], **_: Any
-    ) -> None:
+    def on_evaluate(self, _args: Any, state: Any, *_: Any, metrics: Any, **__: Any) -> None:
         """Report, by the number of the evaluation: the steps of two trials may differ.
 
         Raises:

@@ -126,12 +126,8 @@ def format_effects(
         runs: records of all runs, with arm, tokens and cpu_seconds.
         changes: what an arm changes, in words.
     """
-    costs = (
-        pd.DataFrame(runs)
-        .astype({"cpu_seconds": float})
-        .groupby("arm")[["tokens", "cpu_seconds"]]
-        .mean()
-    )
+    records = pd.DataFrame(runs).astype({"cpu_seconds": float})
+    costs = records.groupby("arm")[["tokens", "cpu_seconds"]].mean()
     lines = []
     for number, row in enumerate(effects.to_dict("records")):
         shown = {
@@ -162,9 +158,8 @@ def state_effects(effects: pd.DataFrame, *, changes: Mapping[str, str]) -> list[
         change = changes.get(row["arm"], "")
         side = "better" if row["jaccard_effect"] > 0 else "worse"
         finding = f"{side} than `{effects['arm'][0]}`" if row["p"] < 1 - LEVEL else "no finding"
-        finding = (
-            "no verdict from one run" if np.isnan(row["p"]) else f"{finding}, p = {row['p']:.3f}"
-        )
+        is_one = np.isnan(row["p"])
+        finding = "no verdict from one run" if is_one else f"{finding}, p = {row['p']:.3f}"
         effect = _format_effect(row, "jaccard")
         sentences.append(f"`{row['arm']}` ({change}): {effect} points of Jaccard; {finding}.")
     return sentences

@@ -64,9 +64,8 @@ def load_tokenizer(backbone: BackboneConfig, *, texts: Sequence[str], folder: Pa
         train_tokenizer(scratch, texts).save_pretrained(building)
         seal_folder(building)
 
-    open_or_make(
-        home, lambda: is_intact(home) or None, make, remedy="the tokenizer is trained again"
-    )
+    remedy = "the tokenizer is trained again"
+    open_or_make(home, lambda: is_intact(home) or None, make, remedy=remedy)
     return load_local(AutoTokenizer, home, model_max_length=position_limit(backbone))
 
 
@@ -154,11 +153,8 @@ def train_tokenizer(scratch: ScratchConfig, texts: Sequence[str]) -> PreTrainedT
     tokenizer = _untrained(model, kind)
     tokenizer.add_special_tokens([token for name, token in special.items() if name != "mask"])
     tokenizer.decoder = decoders.WordPiece() if words else decoders.Metaspace()
-    tokenizer.post_processor = TemplateProcessing(
-        single=single,
-        pair=pair,
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in special.values()],
-    )
+    ids = [(token, tokenizer.token_to_id(token)) for token in special.values()]
+    tokenizer.post_processor = TemplateProcessing(single=single, pair=pair, special_tokens=ids)
     tokens: dict[str, Any] = {f"{name}_token": token for name, token in special.items()}
     tokens["mask_token"] = AddedToken(special["mask"], lstrip=not words, special=True)
     inputs = ["input_ids", "attention_mask"]

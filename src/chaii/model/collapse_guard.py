@@ -93,9 +93,8 @@ def find_collapse(
     limit = recent.mean() + max(_WIDTH * recent.std(), _WAY_BACK * (untrained - recent.mean()))
     if last.min() <= limit:
         return None
-    return _describe(
-        lines, len(lines) - _PATIENCE, f"{_PATIENCE} losses in a row above {limit:.3g}"
-    )
+    reason = f"{_PATIENCE} losses in a row above {limit:.3g}"
+    return _describe(lines, len(lines) - _PATIENCE, reason)
 
 
 def _describe(lines: Sequence[Mapping[str, float]], bad: int, reason: str) -> CollapseError:
@@ -109,18 +108,15 @@ class RateScale(TrainerCallback):  # type: ignore[misc]  # transformers is untyp
     def __init__(self, factor: float) -> None:
         self._factor = factor
 
-    def on_train_begin(
-        self, args: Any, _state: Any, _control: Any, lr_scheduler: Any = None, **_: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, *_: Any, lr_scheduler: Any, **__: Any) -> None:
         """Set the peak rate from the configured one, whatever was resumed."""
         peak = args.learning_rate * self._factor
+        groups = lr_scheduler.optimizer.param_groups
         if not hasattr(lr_scheduler, "lr_lambdas"):  # reduce_lr_on_plateau keeps no peak
-            for group in lr_scheduler.optimizer.param_groups:
+            for group in groups:
                 group["lr"] = min(group["lr"], peak)
             return
         lr_scheduler.base_lrs = [peak for _ in lr_scheduler.base_lrs]
-        for group, scale in zip(
-            lr_scheduler.optimizer.param_groups, lr_scheduler.lr_lambdas, strict=True
-        ):
+        for group, scale in zip(groups, lr_scheduler.lr_lambdas, strict=True):
             group["initial_lr"] = peak
             group["lr"] = peak * scale(lr_scheduler.last_epoch)

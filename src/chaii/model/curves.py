@@ -27,9 +27,7 @@ class Curves(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
         """Leave the time of an evaluation out; what came before it is logged already."""
         self._began = time.perf_counter()
 
-    def on_log(
-        self, args: Any, state: Any, _control: Any, logs: dict[str, Any] | None = None, **_: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
         """Describe the windows since the last logged loss."""
         if not logs or "loss" not in logs:
             return

@@ -45,11 +45,9 @@ class OnnxModel:
             raise ConfigError(f"{file}: not exported yet; run: python scripts/export.py {source}")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        self.config = config
+        self.config, on = config, ["CPUExecutionProvider"]
         with reading(file):
-            self._session = runtime.InferenceSession(
-                file, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = runtime.InferenceSession(file, options, providers=on)
 
     def eval(self) -> Self:
         """Return the model: it has no dropout."""
@@ -91,9 +89,8 @@ def export_model(
         if not difference <= MOST_DIFFERENCE:
             rule = f"logits must be within {MOST_DIFFERENCE:g} of torch's, differ by"
             raise ValueError(f"{folder}: not written: {rule} {difference:.1e}")
-        quantization.quantize_dynamic(
-            plain, rounded, weight_type=quantization.QuantType.QInt8, per_channel=True
-        )
+        kind = quantization.QuantType.QInt8
+        quantization.quantize_dynamic(plain, rounded, weight_type=kind, per_channel=True)
         found = _read_logits(OnnxModel(rounded, model.config), windows, store)
         places = zip(expected, found, strict=True)
         same = [np.array_equal(a.argmax(axis=1), b.argmax(axis=1)) for a, b in places]
@@ -142,10 +139,8 @@ def _need(module: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        lacking = "onnx onnxruntime onnxscript"
-        raise ConfigError(
-            f"ONNX: {error}; the extra [onnx] holds it: pip install {lacking}"
-        ) from error
+        remedy = "the extra [onnx] holds it: pip install onnx onnxruntime onnxscript"
+        raise ConfigError(f"ONNX: {error}; {remedy}") from error
 
 
 @contextmanager

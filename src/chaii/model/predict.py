@@ -12,7 +12,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from chaii.config.schema import Precision
-from chaii.model.collate import TARGETS, Batch, PlanDataset, collate, takes_type_ids
+from chaii.model.collate import TARGETS, PlanDataset, collate, takes_type_ids
 from chaii.recipe.token_store import TokenStore
 
 HalfArray = NDArray[np.float16]
@@ -67,14 +67,8 @@ def predict_logits(
     start, end = (np.empty(int(width.sum()), np.float16) for _ in range(2))
     null = np.empty((len(windows), 2), np.float16)
     model.eval()
-    for rows, *logits in run_batches(
-        model,
-        windows,
-        store,
-        batch_size=batch_size,
-        precision=choose_precision(precision),
-        progress=progress,
-    ):
+    how: dict[str, Any] = {"batch_size": batch_size, "precision": choose_precision(precision)}
+    for rows, *logits in run_batches(model, windows, store, progress=progress, **how):
         for row, start_row, end_row in zip(rows, *logits, strict=True):
             context = slice(length[row] - tail - width[row], length[row] - tail)
             place = slice(first[row], first[row] + width[row])
@@ -112,12 +106,8 @@ def run_batches(
 
 def _forward(model: Any, features: Any, store: TokenStore, *, precision: Precision) -> Any:
     """Start the computation of a batch; a GPU goes on with it while the CPU does other work."""
-    batch: Batch = collate(
-        features,
-        template=store.template,
-        type_ids=takes_type_ids(model),
-        pad_to_multiple_of=padding_step(),
-    )
+    types, step = takes_type_ids(model), padding_step()
+    batch = collate(features, template=store.template, type_ids=types, pad_to_multiple_of=step)
     inputs = {name: part.to(model.device) for name, part in batch.items() if name not in TARGETS}
     half = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(precision)
     with (

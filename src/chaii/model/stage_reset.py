@@ -16,9 +16,7 @@ class StageReset(TrainerCallback):  # type: ignore[misc]  # transformers is unty
     def __init__(self, borders: Collection[int]) -> None:
         self._borders = borders
 
-    def on_step_begin(
-        self, _args: Any, state: Any, _control: Any, optimizer: Any = None, **_: Any
-    ) -> None:
+    def on_step_begin(self, _args: Any, state: Any, *_: Any, optimizer: Any, **__: Any) -> None:
         """Clear the state that the optimiser keeps per parameter."""
         if state.global_step in self._borders:
             optimizer.state.clear()

@@ -153,9 +153,7 @@ class QuietProgress(ProgressCallback):  # type: ignore[misc]  # transformers is 
         if self.training_bar is not None:
             self.training_bar.close()
 
-    def on_log(
-        self, _args: Any, state: Any, _control: Any, logs: dict[str, Any] | None = None, **_: Any
-    ) -> None:
+    def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
         """Show what was logged; the log itself is kept in full."""
         scores = {name[5:]: value for name, value in (logs or {}).items() if name[:5] == "eval_"}
         if scores and self.training_bar is not None:
@@ -181,9 +179,8 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         self._whole, divides = kwargs["model"], kwargs["args"].fsdp
         if divides:  # a copy, layer by layer; the library's own choice fails on BERT's embeddings
             kwargs["model"] = copy.deepcopy(self._whole)
-            lists = (
-                part for part in self._whole.modules() if isinstance(part, torch.nn.ModuleList)
-            )
+            parts = self._whole.modules()
+            lists = (part for part in parts if isinstance(part, torch.nn.ModuleList))
             layer = type(max(lists, key=len)[0]).__name__
             kwargs["args"].fsdp_plugin_args["transformer_cls_names_to_wrap"] = layer
         super().__init__(**kwargs)
@@ -199,9 +196,8 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         """Make the library's schedule; with borders, a linear one for each part between them."""
         if not self._borders:
             return super().create_scheduler(num_training_steps, optimizer)
-        schedule = restart_schedule(
-            self._borders, steps=num_training_steps, warmup_ratio=self.args.warmup_steps
-        )
+        warmup = self.args.warmup_steps  # a share
+        schedule = restart_schedule(self._borders, steps=num_training_steps, warmup_ratio=warmup)
         self.lr_scheduler = LambdaLR(optimizer or self.optimizer, schedule)
         self._created_lr_scheduler = True
         return self.lr_scheduler
@@ -261,9 +257,8 @@ class PlanTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         scores = once(partial(self._score, self.gather()))
         metrics = {f"eval_{name}": value for name, value in scores.items()}
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
+        handler = self.callback_handler
+        self.control = handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
 

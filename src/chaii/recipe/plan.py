@@ -44,15 +44,10 @@ def make_plan(
     """
     cut = []
     for number, stage in enumerate(recipe.stages):
-        sources = [
-            cut_source(
-                source,
-                stores[source.corpus],
-                rows=rows[source.corpus],
-                generator=np.random.default_rng([seed, number, place]),
-            )
-            for place, source in enumerate(stage.sources)
-        ]
+        sources = []
+        for place, source in enumerate(stage.sources):
+            generator, name = np.random.default_rng([seed, number, place]), source.corpus
+            sources.append(cut_source(source, stores[name], rows=rows[name], generator=generator))
         cut.append(pd.concat(sources, ignore_index=True).assign(stage=np.int32(number)))
     if recipe.max_tokens is not None:
         cut = thin_stages(cut, tokens=recipe.max_tokens, seed=seed)
@@ -76,11 +71,7 @@ def make_plan(
 
 
 def cut_source(
-    source: SourceConfig,
-    store: TokenStore,
-    *,
-    rows: IntArray,
-    generator: np.random.Generator,
+    source: SourceConfig, store: TokenStore, *, rows: IntArray, generator: np.random.Generator
 ) -> pd.DataFrame:
     """Cut and sample the windows of one source, in the order of the corpus."""
     if source.max_examples is not None and source.max_examples < len(rows):
@@ -119,12 +110,7 @@ def thin_stages(stages: Sequence[pd.DataFrame], *, tokens: int, seed: int) -> li
 
 
 def _shuffle(
-    windows: pd.DataFrame,
-    *,
-    step: int,
-    head: int,
-    generator: np.random.Generator,
-    by_length: bool,
+    windows: pd.DataFrame, *, step: int, head: int, generator: np.random.Generator, by_length: bool
 ) -> pd.DataFrame:
     """Put windows in random order; `by_length` with all lengths in each optimiser step, sorted.
 

@@ -75,21 +75,14 @@ def summarise_sources(
     for number, stage in enumerate(recipe.stages):
         for source in stage.sources:
             corpus, max_length, doc_stride = source.corpus, source.max_length, source.doc_stride
-            windows = slide(
-                stores[corpus], max_length=max_length, doc_stride=doc_stride, rows=rows[corpus]
-            )
+            size = {"max_length": max_length, "doc_stride": doc_stride}
+            windows = slide(stores[corpus], rows=rows[corpus], **size)
             negatives = int((windows["start_token"] < 0).sum())
-            lines.append(
-                {
-                    "stage": number,
-                    "corpus": corpus,
-                    "length/stride": f"{max_length}/{doc_stride}",
-                    "windows": len(windows),
-                    "negatives": negatives,
-                    "kept": negative.get((number, corpus), 0) / negatives if negatives else 1.0,
-                }
-            )
-    return pd.DataFrame(lines)
+            kept = negative.get((number, corpus), 0) / negatives if negatives else 1.0
+            counts = len(windows), negatives, kept
+            lines.append((number, corpus, f"{max_length}/{doc_stride}", *counts))
+    names = ["stage", "corpus", "length/stride", "windows", "negatives", "kept"]
+    return pd.DataFrame(lines, columns=names)
 
 
 def summarise_languages(plan: pd.DataFrame, languages: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -120,10 +113,8 @@ def format_summary(summary: pd.DataFrame, *, title: str) -> str:
         for stage, row in summary.fillna(0).iterrows()
     }
     align = ["left", *["right"] * len(summary)]
-    table = pd.DataFrame(columns)
-    return str(
-        table.to_markdown(index=False, tablefmt="github", disable_numparse=True, colalign=align)
-    )
+    form = {"index": False, "tablefmt": "github", "disable_numparse": True}
+    return str(pd.DataFrame(columns).to_markdown(colalign=align, **form))
 
 
 def _by_stage(plan: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -145,10 +136,8 @@ def estimate_hours(tokens: float, *, encoder_millions: float) -> dict[str, float
     >>> round(estimate_hours(285_951 * 384, encoder_millions=303)["RTX 3090 (fp32)"], 2)
     2.7
     """
-    return {
-        gpu: tokens * encoder_millions / rate / 3600
-        for gpu, rate in _MILLION_PARAMETER_TOKENS.items()
-    }
+    rates = _MILLION_PARAMETER_TOKENS.items()
+    return {gpu: tokens * encoder_millions / rate / 3600 for gpu, rate in rates}
 
 
 def format_hours(tokens: float, *, encoder_millions: float | None) -> str:

@@ -27,12 +27,8 @@ def cover_windows(windows: pd.DataFrame, store: TokenStore, other: TokenStore) -
     end[filled] = store.offsets[(at + last)[filled] - 1, 1]
     context_from = search_slices(other.offsets[:, 1], low, high, begin + 1) - low
     context_to = search_slices(other.offsets[:, 0], low, high, end) - low
-    return other.narrow(
-        example,
-        context_from,
-        np.maximum(context_from, context_to),
-        question=other.question_lengths()[example],
-    )
+    context_to, question = np.maximum(context_from, context_to), other.question_lengths()[example]
+    return other.narrow(example, context_from, context_to, question=question)
 
 
 def carry_over(

@@ -63,12 +63,9 @@ class TokenStore:
 
     def select(self, rows: IntArray) -> Self:
         """Return the store of some of the examples, on the same tokens."""
-        return dataclasses.replace(
-            self,
-            question=self.question[rows],
-            context=self.context[rows],
-            answers=self.answers.select(rows),
-        )
+        question, context = self.question[rows], self.context[rows]
+        answers = self.answers.select(rows)
+        return dataclasses.replace(self, question=question, context=context, answers=answers)
 
     def narrow(
         self, example: IntArray, context_from: IntArray, context_to: IntArray, *, question: IntArray
@@ -82,14 +79,8 @@ class TokenStore:
         edges = asked, asked + question, read + context_from, read + context_to
         text = 4 * np.arange(len(example))  # between the two texts of a range there is another
         none = AnswerTable(np.zeros((0, 2), np.int64), np.zeros(len(example) + 1, np.int64))
-        return dataclasses.replace(
-            self,
-            home=None,
-            text_start=np.stack(edges, axis=1).ravel(),
-            question=text,
-            context=text + 2,
-            answers=none,
-        )
+        own = dataclasses.replace(self, question=text, context=text + 2, answers=none)
+        return dataclasses.replace(own, home=None, text_start=np.stack(edges, axis=1).ravel())
 
     def tokens_of(self, text: int) -> IntArray:
         """Return the token ids of one text, as a view."""
