@@ -25,7 +25,7 @@ from datasets import Dataset
 from chaii.config import compose
 from chaii.config.checks import check_ensemble, check_train
 from chaii.config.schema import ScratchConfig, TokenizerKind
-from chaii.corpus.readers import EXAMPLE_FEATURES
+from chaii.corpus.table import EXAMPLE_FEATURES
 from chaii.demo import corpora
 from chaii.evaluation.bootstrap import bootstrap_interval
 from chaii.model.backbone import train_tokenizer

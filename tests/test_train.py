@@ -20,7 +20,7 @@ from chaii.__main__ import main
 from chaii.config.checks import check_train
 from chaii.config.errors import ConfigError
 from chaii.config.schema import ScratchConfig, TokenizerKind
-from chaii.corpus.readers import CorpusError
+from chaii.corpus.records import CorpusError
 from chaii.evaluation.evaluator import Evaluator
 from chaii.evaluation.oof_table import read_oof_table
 from chaii.model.backbone import train_tokenizer

@@ -26,6 +26,7 @@ _NEEDED = (  # settings by which a finished run predicts
     *("backbone.name", "recipe.predict_max_length", "recipe.predict_doc_stride"),
     *("trainer.max_answer_tokens", "trainer.precision"),
 )
+Halves = NDArray[np.float16]
 _MOST_CHANGES = 1_000_000  # characters of a patch; of a longer one only the length is kept
 
 
@@ -39,16 +40,13 @@ class Prediction:
 
     examples: Dataset
     windows: pd.DataFrame
-    start_logits: NDArray[np.float16]  # (context tokens of all windows,)
-    end_logits: NDArray[np.float16]
-    null_logits: NDArray[np.float16] | None = None  # (windows, 2); None in older run folders
+    start_logits: Halves  # (context tokens of all windows,)
+    end_logits: Halves
+    null_logits: Halves | None = None  # (windows, 2); None in older run folders
 
     @staticmethod
     def write(
-        folder: Path,
-        examples: Dataset,
-        windows: pd.DataFrame,
-        parts: Iterable[Sequence[NDArray[np.float16]]],
+        folder: Path, examples: Dataset, windows: pd.DataFrame, parts: Iterable[Sequence[Halves]]
     ) -> None:
         """Write a prediction into `folder`, in place of an earlier one.
 
@@ -208,12 +206,12 @@ class RunFolder:
         with write_whole(self.plan) as building:
             plan.to_parquet(building)
 
-    def write_teacher(self, teacher: NDArray[np.float16]) -> None:
+    def write_teacher(self, teacher: Halves) -> None:
         """Write what the teachers say about the windows of the plan."""
         with write_whole(self.teacher) as building:
             np.save(building, teacher)
 
-    def read_teacher(self) -> NDArray[np.float16] | None:
+    def read_teacher(self) -> Halves | None:
         """Map what the teachers say about the windows of the plan; None where there are none."""
         return np.load(self.teacher, mmap_mode="r") if self.teacher.is_file() else None
 

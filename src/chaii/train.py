@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, SchedulerType, TrainerCallback, set_seed
+from transformers import PreTrainedModel, SchedulerType, set_seed
 
 from chaii.config.corpora import Labels
 from chaii.config.errors import ConfigError, list_first
@@ -43,15 +43,12 @@ from chaii.model.processes import join_processes, share
 from chaii.model.profile import profile_training
 from chaii.model.resources import Meter
 from chaii.model.stage_reset import find_borders
-from chaii.model.trainer import train_model
+from chaii.model.trainer import Callbacks, Score, train_model
 from chaii.recipe.plan import make_plan
 from chaii.recipe.plan_checks import list_warnings
 from chaii.recipe.plan_summary import format_summary, summarise_plan
 from chaii.recipe.token_store import TokenStore, open_store
 from chaii.run_folder import RunFolder
-
-Score = Callable[[PreTrainedModel], dict[str, float]]
-Callbacks = Sequence[TrainerCallback]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from datasets import Dataset
 from sklearn.model_selection import StratifiedKFold
 
 from chaii.corpus.folds import assign_folds, split_fold
-from chaii.corpus.readers import EXAMPLE_FEATURES
+from chaii.corpus.table import EXAMPLE_FEATURES
 
 SCHEMES = ["stratified", "grouped"]
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 _NO_RESULT = re.compile(  # settings that no result depends on
@@ -50,11 +51,8 @@ def flatten_settings(config: Any, *, inside: str = "") -> dict[str, Any]:
         parts = {f"{inside}[{number}]": value for number, value in enumerate(config)}
     else:
         return {inside: config}
-    return {
-        key: leaf
-        for name, part in parts.items()
-        for key, leaf in flatten_settings(part, inside=name).items()
-    }
+    flat = (flatten_settings(part, inside=name).items() for name, part in parts.items())
+    return dict(chain.from_iterable(flat))
 
 
 def describe_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -27,16 +27,8 @@ from chaii.corpus.label_repair import read_labels, relabel_rows
 from chaii.corpus.natural_questions import read_natural_questions
 from chaii.corpus.records import KEPT_IDS, CorpusError, Rows, find_files
 from chaii.corpus.squad import read_squad_json
-from chaii.corpus.table import (
-    EXAMPLE_FEATURES,
-    build_table,
-    fingerprint_source,
-    is_settled,
-    open_table,
-)
+from chaii.corpus.table import build_table, fingerprint_source, is_settled, open_table
 from chaii.corpus.tydi import read_tydi_primary
-
-__all__ = ["EXAMPLE_FEATURES", "CorpusError", "find_files", "find_sources", "read_corpus"]
 
 _GAP = "\n\n"  # between paragraphs
 _WHOLE_FILES = {CorpusFormat.chaii_csv, CorpusFormat.squad_json}  # a faulty row spoils the file

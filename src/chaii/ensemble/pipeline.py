@@ -25,6 +25,7 @@ from chaii.evaluation.metrics import format_table, score_answers, tabulate_score
 from chaii.evaluation.oof_table import example_keys, make_oof_table, write_oof_table
 from chaii.files import write_whole
 
+Oof = Mapping[str, OofPredictions]  # of each group
 Line = tuple[str, str, Mapping[str, Any]]  # of the score table: kind, name, scores
 
 _SHOWN = 5  # methods that are printed
@@ -91,18 +92,14 @@ def score(examples: Dataset, answers: pd.DataFrame) -> dict[str, Any]:
     return score_answers(list(answers["prediction"]), accepted, languages)
 
 
-def load_oof(ensemble: Ensemble, config: EnsembleConfig, merge: Merge) -> dict[str, OofPredictions]:
+def load_oof(ensemble: Ensemble, config: EnsembleConfig, merge: Merge) -> Oof:
     """Load the out-of-fold predictions of every group that has some."""
-    return {
-        name: predictions
-        for name, members in ensemble.groups.items()
-        if (predictions := load_oof_predictions(members, config, merge=merge))
-    }
+    groups = ensemble.groups.items()
+    found = {name: load_oof_predictions(group, config, merge=merge) for name, group in groups}
+    return {name: predictions for name, predictions in found.items() if predictions}
 
 
-def score_members(
-    ensemble: Ensemble, oof: Mapping[str, OofPredictions], config: EnsembleConfig
-) -> list[Line]:
+def score_members(ensemble: Ensemble, oof: Oof, config: EnsembleConfig) -> list[Line]:
     """Score every member and the average of every group, each on the rows that it held out."""
     metrics = [(member.name, member.run.read_metrics()) for member in ensemble.members]
     lines: list[Line] = [("member", name, found) for name, found in metrics if "jaccard" in found]
@@ -121,10 +118,7 @@ def rank_voters(ensemble: Ensemble, lines: Sequence[Line], config: EnsembleConfi
 
 
 def choose(
-    ensemble: Ensemble,
-    oof: Mapping[str, OofPredictions],
-    method: MethodConfig,
-    config: EnsembleConfig,
+    ensemble: Ensemble, oof: Oof, method: MethodConfig, config: EnsembleConfig
 ) -> tuple[MethodConfig, list[Line]]:
     """Choose the method if it is ``auto``, and score it on the rows that every group held out.
 
@@ -163,9 +157,7 @@ def choose(
     return method, [(*name, score(examples, answers))]
 
 
-def share_rows(
-    ensemble: Ensemble, oof: Mapping[str, OofPredictions]
-) -> tuple[Dataset, dict[str, ContextLogits]] | None:
+def share_rows(ensemble: Ensemble, oof: Oof) -> tuple[Dataset, dict[str, ContextLogits]] | None:
     """Select the rows that every group held out, sorted by their keys; None if there is none."""
     if set(oof) != set(ensemble.groups):
         return None

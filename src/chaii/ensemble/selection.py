@@ -74,7 +74,7 @@ def choose_method(
     every = np.arange(len(gold.texts))
     default = trial.default(every)
     if len(every) < search.min_rows:
-        return Selection(default, trial.tabulate([default], default), pd.DataFrame(), None)
+        return Selection(default, trial.tabulate([default]), pd.DataFrame(), None)
     method, tried, rules = trial.choose(every)
     nested = predictions.answer(default)[ANSWER_COLUMNS].copy()
     number = pd.factorize(pd.Series(list(gold.contexts)))[0]
@@ -83,7 +83,7 @@ def choose_method(
         part = np.flatnonzero(np.isin(number, contexts))
         chosen, *_ = trial.choose(np.setdiff1d(every, part))
         nested.iloc[part] = predictions.answer(chosen)[ANSWER_COLUMNS].iloc[part]
-    trials = trial.tabulate([default, *tried], default, nested=nested)
+    trials = trial.tabulate([default, *tried], nested)
     return Selection(method, trials, pd.DataFrame(rules), nested)
 
 
@@ -221,20 +221,16 @@ class _Search:
                         yield replace(plain, kind=MethodKind.fusion)
 
     def tabulate(
-        self,
-        methods: Sequence[MethodConfig],
-        default: MethodConfig,
-        *,
-        nested: pd.DataFrame | None = None,
+        self, methods: Sequence[MethodConfig], nested: pd.DataFrame | None = None
     ) -> pd.DataFrame:
-        """Make the table of trials: see `choose_method`."""
+        """Make the table of trials, the first of which is the default: see `choose_method`."""
         scores = {describe_method(method): self.score(method) for method in methods}
         if nested is not None:
             scores["auto, nested"] = self.gold.score(nested)
         interval = partial(bootstrap_interval, clusters=self.gold.contexts, seed=self.search.seed)
         lines = []
         for name, values in scores.items():
-            score, gain = interval(values), interval(values - self.score(default))
+            score, gain = interval(values), interval(values - self.score(methods[0]))
             line = {"method": name, "jaccard": score.mean, "low": score.low, "high": score.high}
             line |= {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
             lines.append(line)

@@ -72,22 +72,16 @@ def vote(
     """
     given = {name: (weights or {}).get(name, 1.0) for name in ranking}
     total = math.fsum(given.values())
-    voters = [
-        [
-            Answer(text, start_char, end_char, weight / total)
-            for text, start_char, end_char in zip(
-                *(answers[name][column] for column in ("prediction", "start_char", "end_char")),
-                strict=True,
-            )
-        ]
-        for name, weight in given.items()
-        if weight
-    ]
-    rows = [
+    columns, voters = ["prediction", "start_char", "end_char"], []
+    for name, weight in given.items():
+        if weight:
+            rows = zip(*(answers[name][column] for column in columns), strict=True)
+            voters.append([Answer(*row, weight / total) for row in rows])
+    voted = [
         vote_row(context, row, by=by, tie=tie, contiguous=contiguous)
         for context, *row in zip(contexts, *voters, strict=True)
     ]
-    table = pd.DataFrame(rows, columns=["prediction", "score", "start_char", "end_char", "words"])
+    table = pd.DataFrame(voted, columns=["prediction", "score", "start_char", "end_char", "words"])
     table.insert(0, "id", answers[ranking[0]]["id"].to_list())
     integers = dict.fromkeys(["start_char", "end_char", "words"], "int64")
     return table.astype({"prediction": "str", "score": "float64", **integers})

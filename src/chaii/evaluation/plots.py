@@ -12,17 +12,9 @@ from matplotlib.figure import Figure
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
 _BESIDE = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-_STYLE = {
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "figure.constrained_layout.use": True,
-    "figure.dpi": 110,
-    "font.size": 9,
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-}
+_STYLE = {"axes.axisbelow": True, "axes.grid": True, "grid.alpha": 0.3, "legend.frameon": False}
+_STYLE |= {"axes.spines.right": False, "axes.spines.top": False, "font.size": 9}
+_STYLE |= {"figure.constrained_layout.use": True, "figure.dpi": 110}
 
 
 def draw_corpora(examples: pd.DataFrame) -> Figure:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from chaii.evaluation.metrics import METRICS
 
+Records = Sequence[Mapping[str, Any]]  # of runs: arm, seed, fold and costs
+
 LEVEL = 0.95
 _RUN = ["seed", "fold"]  # what a run has in common with the reference's that it is paired with
 
@@ -112,10 +114,7 @@ def correct_holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def format_effects(
-    effects: pd.DataFrame,
-    runs: Sequence[Mapping[str, Any]],
-    *,
-    changes: Mapping[str, str] | None = None,
+    effects: pd.DataFrame, runs: Records, *, changes: Mapping[str, str] | None = None
 ) -> str:
     """Format the comparison as a GitHub table in points (hundredths) with costs, and a verdict.
 

@@ -15,13 +15,10 @@ _WAY_BACK = 0.9  # share of the way back to an untrained model's loss
 _FIRST = 3  # first logged losses, whose median is an untrained model's
 
 
-NOT_FINITE = "a weight is not finite"
-
-
 class CollapseError(ArithmeticError):
     """A training collapsed; names the step, the reason, and how to go on."""
 
-    def __init__(self, *, step: int, onset: int, reason: str) -> None:
+    def __init__(self, *, step: int, onset: int, reason: str = "a weight is not finite") -> None:
         self.step = step  # optimiser step at which training was stopped
         self.onset = onset  # last optimiser step before the collapse
         self.reason = reason
@@ -49,7 +46,7 @@ class CollapseGuard(TrainerCallback):  # type: ignore[misc]  # transformers is u
         """Make sure that the weights are finite before they are scored or saved."""
         if (control.should_save or control.should_evaluate) and not is_finite(model):
             step = int(state.global_step)
-            self._stop(CollapseError(step=step, onset=step - 1, reason=NOT_FINITE), control)
+            self._stop(CollapseError(step=step, onset=step - 1), control)
 
     def _stop(self, collapse: CollapseError | None, control: Any) -> None:
         self.collapse = self.collapse or collapse

@@ -27,13 +27,7 @@ from transformers.integrations import TensorBoardCallback
 from chaii.config.errors import ConfigError, Terminated
 from chaii.config.schema import BackboneConfig, DistillConfig, Precision, TrainerConfig
 from chaii.model import checkpoints
-from chaii.model.collapse_guard import (
-    NOT_FINITE,
-    CollapseError,
-    CollapseGuard,
-    RateScale,
-    is_finite,
-)
+from chaii.model.collapse_guard import CollapseError, CollapseGuard, RateScale, is_finite
 from chaii.model.collate import TARGETS, Batch, PlanDataset, WholeSteps, collate, takes_type_ids
 from chaii.model.curves import Curves
 from chaii.model.loss import span_loss
@@ -43,6 +37,7 @@ from chaii.model.profile import phase
 from chaii.model.stage_reset import StageReset, restart_schedule
 
 Score = Callable[[PreTrainedModel], dict[str, float]]
+Callbacks = Sequence[TrainerCallback]
 
 
 def train_model(
@@ -57,7 +52,7 @@ def train_model(
     rate_factor: float = 1.0,
     borders: Sequence[int] = (),
     distill: DistillConfig | None = None,
-    callbacks: Sequence[TrainerCallback] = (),
+    callbacks: Callbacks = (),
     curves: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Train `model` on `dataset` in its order for one epoch; resume from a checkpoint in `folder`.
@@ -103,16 +98,12 @@ def train_model(
     if stop.requested and loop.state.global_step < loop.state.max_steps:
         raise Terminated
     if not is_finite(loop.gather()):
-        raise CollapseError(step=loop.state.global_step, onset=0, reason=NOT_FINITE)
+        raise CollapseError(step=loop.state.global_step, onset=0)
     return summarise_log(loop.state.log_history)
 
 
 def _add_callbacks(
-    loop: "PlanTrainer",
-    callbacks: Sequence[TrainerCallback],
-    *,
-    dataset: PlanDataset,
-    curves: Path | None,
+    loop: "PlanTrainer", callbacks: Callbacks, *, dataset: PlanDataset, curves: Path | None
 ) -> None:
     """Add our callbacks to the library's; a tracker draws more curves."""
     loop.remove_callback(ProgressCallback)

@@ -1,7 +1,7 @@
 """The plan: a recipe made real, as one table of windows in training order."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -9,8 +9,8 @@ import pandas as pd
 
 from chaii.config.schema import RecipeConfig, SourceConfig
 from chaii.recipe.augmentation import balance_positions
-from chaii.recipe.span_labels import IntArray
-from chaii.recipe.token_store import TokenStore
+from chaii.recipe.span_labels import IntArray, Rows
+from chaii.recipe.token_store import Stores, TokenStore
 from chaii.recipe.windows import crop, keep_negatives, slide
 
 _STRATA = 4  # ranges of length in each optimiser step
@@ -18,12 +18,7 @@ _POOL = 4  # steps that are sorted by length together: with more, a step is less
 
 
 def make_plan(
-    recipe: RecipeConfig,
-    stores: Mapping[str, TokenStore],
-    *,
-    rows: Mapping[str, IntArray],
-    effective_batch_size: int,
-    seed: int,
+    recipe: RecipeConfig, stores: Stores, *, rows: Rows, effective_batch_size: int, seed: int
 ) -> pd.DataFrame:
     """Put every window of `recipe` in the order in which it is trained.
 

@@ -7,9 +7,11 @@ import pandas as pd
 from datasets import Dataset
 
 from chaii.config.schema import RecipeConfig, TrainConfig
-from chaii.recipe.span_labels import IntArray
-from chaii.recipe.token_store import TokenStore
+from chaii.recipe.span_labels import Rows
+from chaii.recipe.token_store import Stores, TokenStore
 from chaii.recipe.windows import slide
+
+Corpora = Mapping[str, Dataset]
 
 _ANSWERED = 0.02  # least share of the windows of a source that hold an answer
 _TARGET = 0.01  # least share of the windows that are of the target corpora
@@ -25,12 +27,7 @@ _ROWS = 200  # of each language of a corpus, whose contexts are looked at
 
 
 def list_warnings(
-    plan: pd.DataFrame,
-    *,
-    config: TrainConfig,
-    corpora: Mapping[str, Dataset],
-    stores: Mapping[str, TokenStore],
-    rows: Mapping[str, IntArray],
+    plan: pd.DataFrame, *, config: TrainConfig, corpora: Corpora, stores: Stores, rows: Rows
 ) -> list[str]:
     """List what is likely to spoil a training, each with its number, the limit and a remedy.
 
@@ -67,9 +64,7 @@ def _check_windows(plan: pd.DataFrame, target: Sequence[str]) -> Iterator[str]:
         yield f"{found} (at least {_TARGET:.0%}); train it longer, or less of the others"
 
 
-def _check_sources(
-    recipe: RecipeConfig, stores: Mapping[str, TokenStore], rows: Mapping[str, IntArray]
-) -> Iterator[str]:
+def _check_sources(recipe: RecipeConfig, stores: Stores, rows: Rows) -> Iterator[str]:
     """Count the answers that every window of their source cuts."""
     for number, stage in enumerate(recipe.stages):
         for source in stage.sources:

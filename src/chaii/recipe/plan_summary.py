@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from chaii.config.schema import RecipeConfig
-from chaii.recipe.span_labels import IntArray
-from chaii.recipe.token_store import TokenStore
+from chaii.recipe.span_labels import IntArray, Rows
+from chaii.recipe.token_store import Stores
 from chaii.recipe.windows import slide
 
 # Tokens per second in training for one million encoder parameters (without embeddings): divide by
@@ -59,11 +59,7 @@ def summarise_plan(
 
 
 def summarise_sources(
-    recipe: RecipeConfig,
-    stores: Mapping[str, TokenStore],
-    *,
-    rows: Mapping[str, IntArray],
-    plan: pd.DataFrame,
+    recipe: RecipeConfig, stores: Stores, *, rows: Rows, plan: pd.DataFrame
 ) -> pd.DataFrame:
     """Count the windows of each source before sampling, and the share of negatives that is kept.
 

@@ -6,7 +6,7 @@ one would be a copy.
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -95,6 +95,9 @@ class TokenStore:
         return self.text_start[self.question + 1] - self.text_start[self.question]
 
 
+Stores = Mapping[str, TokenStore]  # by the names of their corpora
+
+
 def open_store(
     examples: Dataset,
     tokenizer: Any,
@@ -130,20 +133,15 @@ def open_store(
     files = open_or_make(home, read, make, remedy="its texts are tokenised again")
     question, context = number
     listed = slice(None if every_answer else 1)
-    return TokenStore(
-        home=home,
-        **files,
-        question=question,
-        context=context,
-        answers=locate_answers(
-            [row[listed] for row in examples["answer_start"][:]],
-            [row[listed] for row in examples["answer_text"][:]],
-            offsets=files["offsets"],
-            first=files["text_start"][context],
-            last=files["text_start"][context + 1],
-        ),
-        template=read_pair_template(tokenizer),
+    answers = locate_answers(
+        [row[listed] for row in examples["answer_start"][:]],
+        [row[listed] for row in examples["answer_text"][:]],
+        offsets=files["offsets"],
+        first=files["text_start"][context],
+        last=files["text_start"][context + 1],
     )
+    texts = files | {"question": question, "context": context}
+    return TokenStore(home, **texts, answers=answers, template=read_pair_template(tokenizer))
 
 
 def tokenise_pairs(
