@@ -58,13 +58,9 @@ def compare_questions(
         TfidfTransformer(sublinear_tf=True),
         LogisticRegression(class_weight="balanced", solver="liblinear", random_state=seed),
     )
-    counting: dict[str, Any] = {
-        "n_features": _FEATURES,
-        "alternate_sign": False,
-        "norm": None,
-        "dtype": np.float32,
-    }
-    counting |= {"lowercase": False, "token_pattern": r"\S+"}  # nosec B105 # of words
+    counting: dict[str, Any] = {"n_features": _FEATURES, "norm": None, "dtype": np.float32}
+    counting |= {"alternate_sign": False, "lowercase": False}
+    counting |= {"token_pattern": r"\S+"}  # nosec B105 # of words
     counters = [  # a hash knows nothing of other texts
         HashingVectorizer(analyzer=analyzer, ngram_range=ngrams, **counting)
         for analyzer, ngrams in (("word", _WORDS), ("char_wb", _CHARACTERS))

@@ -18,6 +18,9 @@ from chaii.corpus.readers import find_sources, read_corpus
 from chaii.corpus.records import CorpusError
 from chaii.demo.corpora import write_demo_corpora
 
+Corpora = Mapping[str, Dataset]
+Rows = Mapping[str, NDArray[np.int64]]  # row numbers of each corpus
+
 
 class LeakCheck(NamedTuple):
     """The outcome of `check_leaks`."""
@@ -51,7 +54,7 @@ def read_corpora(config: TrainConfig) -> dict[str, Dataset]:
 
 
 def split_examples(
-    config: TrainConfig, corpora: Mapping[str, Dataset]
+    config: TrainConfig, corpora: Corpora
 ) -> tuple[dict[str, NDArray[np.int64]], Dataset | None]:
     """Rows of each corpus to train on, and the held-out examples (None where ``fold=all``)."""
     examples = concatenate_datasets(list(corpora.values()))
@@ -73,10 +76,7 @@ def split_examples(
 
 
 def check_leaks(
-    on_leak: OnLeak,
-    corpora: Mapping[str, Dataset],
-    rows: Mapping[str, NDArray[np.int64]],
-    held_out: Dataset | None,
+    on_leak: OnLeak, corpora: Corpora, rows: Rows, held_out: Dataset | None
 ) -> LeakCheck:
     """Look for leaks from the rows to train on into the held-out ones; print one line on them.
 
@@ -104,12 +104,12 @@ def check_leaks(
     return LeakCheck(left, {"dropped": len(dropped), "pairs": counts}, list_pairs(leaks))
 
 
-def join_rows(corpora: Mapping[str, Dataset], rows: Mapping[str, NDArray[np.int64]]) -> Dataset:
+def join_rows(corpora: Corpora, rows: Rows) -> Dataset:
     """The chosen rows of all corpora as one Dataset."""
     return concatenate_datasets([corpora[name].select(part) for name, part in rows.items()])
 
 
-def distinct_texts(corpora: Mapping[str, Dataset]) -> list[str]:
+def distinct_texts(corpora: Corpora) -> list[str]:
     """Every distinct context and question once, in the order of the corpora."""
     columns = [corpora[name][column] for name in corpora for column in ("context", "question")]
     return list(dict.fromkeys(text for column in columns for text in column))

@@ -181,19 +181,13 @@ def merge_windows(
 def join_logits(parts: Sequence[ContextLogits]) -> ContextLogits:
     """Join the logits of several sets of examples, one after another."""
     counts = np.concatenate([np.diff(part.row_start) for part in parts])
-    nulls = [part.null for part in parts if part.null is not None]
-    left = [part.tokens_left for part in parts if part.tokens_left is not None]
-    return ContextLogits(
-        ids=[example_id for part in parts for example_id in part.ids],
-        contexts=[context for part in parts for context in part.contexts],
-        row_start=np.concatenate([[0], np.cumsum(counts)]),
-        offsets=np.concatenate([part.offsets for part in parts]),
-        start=np.concatenate([part.start for part in parts]),
-        end=np.concatenate([part.end for part in parts]),
-        max_answer_tokens=parts[0].max_answer_tokens,
-        tokens_left=np.concatenate(left) if len(left) == len(parts) else None,
-        null=np.concatenate(nulls) if len(nulls) == len(parts) else None,
-    )
+    joined: dict[str, Any] = {"row_start": np.concatenate([[0], np.cumsum(counts)])}
+    for name in ("ids", "contexts"):
+        joined[name] = [text for part in parts for text in getattr(part, name)]
+    for name in ("offsets", "start", "end", "tokens_left", "null"):
+        arrays = [getattr(part, name) for part in parts]
+        joined[name] = None if any(one is None for one in arrays) else np.concatenate(arrays)
+    return replace(parts[0], **joined)
 
 
 def _locate_tokens(windows: pd.DataFrame, lengths: IntArray) -> NDArray[np.int64]:

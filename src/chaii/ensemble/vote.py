@@ -75,8 +75,8 @@ def vote(
     columns, voters = ["prediction", "start_char", "end_char"], []
     for name, weight in given.items():
         if weight:
-            rows = zip(*(answers[name][column] for column in columns), strict=True)
-            voters.append([Answer(*row, weight / total) for row in rows])
+            rows = answers[name][columns].assign(share=weight / total)
+            voters.append([Answer._make(row) for row in rows.itertuples(index=False)])
     voted = [
         vote_row(context, row, by=by, tie=tie, contiguous=contiguous)
         for context, *row in zip(contexts, *voters, strict=True)

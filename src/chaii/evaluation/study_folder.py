@@ -73,9 +73,7 @@ class StudyFolder:
         """
         metrics, environment = folder.read_metrics(), folder.read_environment()
         record = {
-            "arm": run.arm,
-            "seed": run.seed,
-            "fold": run.fold,
+            **{name: getattr(run, name) for name in _KEY},
             "overrides": list(overrides),
             **{name: metrics[name] for name in (*METRICS, "windows", "tokens", "seconds")},
             "cpu_seconds": cpu_seconds and round(cpu_seconds, 1),

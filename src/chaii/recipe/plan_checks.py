@@ -1,17 +1,16 @@
 """Checks of the data before a training: what is wrong, by how much, and what to do about it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from datasets import Dataset
 
 from chaii.config.schema import RecipeConfig, TrainConfig
+from chaii.corpus.training_data import Corpora
 from chaii.recipe.span_labels import Rows
 from chaii.recipe.token_store import Stores, TokenStore
 from chaii.recipe.windows import slide
-
-Corpora = Mapping[str, Dataset]
 
 _ANSWERED = 0.02  # least share of the windows of a source that hold an answer
 _TARGET = 0.01  # least share of the windows that are of the target corpora
@@ -109,14 +108,11 @@ def _check_repeats(name: str, store: TokenStore, answers: Sequence[Sequence[str]
     accepted = ["\n".join(sorted({text.strip() for text in texts})) for texts in answers]
     table = pd.DataFrame({"question": store.question, "context": store.context, "answer": accepted})
     pairs = ["question", "context"]
-    counts = {
-        ("repeat the question and context of another", "keep one of each", _REPEATED): (
-            table.duplicated(pairs)
-        ),
-        ("contradict another on the same question and context", "correct them", _CONTRADICTED): (
-            table.groupby(pairs)["answer"].transform("nunique") > 1
-        ),
-    }
-    for (what, remedy, limit), found in counts.items():
+    contradicted = table.groupby(pairs)["answer"].transform("nunique") > 1
+    same, other = "repeat the question and context of another", "contradict another on the same"
+    for what, remedy, limit, found in (
+        (same, "keep one of each", _REPEATED, table.duplicated(pairs)),
+        (f"{other} question and context", "correct them", _CONTRADICTED, contradicted),
+    ):
         if found.sum() > max(_FEW, limit * len(table)):
             yield f"{name}: {found.mean():.1%} of its rows {what} (at most {limit:.0%}); {remedy}"
