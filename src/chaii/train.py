@@ -255,9 +255,8 @@ def prepare_fold(config: TrainConfig) -> PreparedFold:
     stores = {}
     for name, examples in corpora.items():
         every = config.corpora[name].labels is Labels.all
-        stores[name] = open_store(
-            examples, tokenizer, tokens, every_answer=every, verify=config.verify
-        )
+        inputs = examples, tokenizer, tokens
+        stores[name] = open_store(*inputs, every_answer=every, verify=config.verify)
     return PreparedFold(config, corpora, leaks.rows, held_out, tokenizer, stores, leaks, teachers)
 
 

@@ -73,10 +73,8 @@ def _keep_device(folder: Path, devices: tuple[str, ...]) -> str:
             lock.acquire(timeout=0)
             _HELD.append(lock)
             return device
-    raise ConfigError(
-        f"hydra.launcher.n_jobs: must be at most {len(devices)}, for so many devices are in "
-        f"CUDA_VISIBLE_DEVICES={','.join(devices)}, or others use them"
-    )
+    known = f"so many devices are in CUDA_VISIBLE_DEVICES={','.join(devices)}, or others use them"
+    raise ConfigError(f"hydra.launcher.n_jobs: must be at most {len(devices)}, for {known}")
 
 
 def _package_folder(package: str, folder: str) -> str:

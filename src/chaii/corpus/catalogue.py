@@ -64,7 +64,5 @@ def render_readme(corpora: Mapping[str, CorpusConfig], root: Path) -> str:
 
 def describe_corpus(name: str, corpus: CorpusConfig) -> str:
     """Describe a corpus, its licence, its source and where it belongs, in two lines."""
-    return (
-        f"{name}: {corpus.description}\n"
-        f"  {corpus.licence}; from {corpus.homepage}; belongs at {corpus.path}"
-    )
+    place = f"{corpus.licence}; from {corpus.homepage}; belongs at {corpus.path}"
+    return f"{name}: {corpus.description}\n  {place}"

@@ -80,9 +80,8 @@ def parse_squad(where: str, record: Any, _tally: Tally) -> Row:
     question = dict(record)
     if "answers" in record:
         question["answers"] = _list_structs(record, "answers", where)
-    title, language = (
-        take(record, key, str, where) if record.get(key) else "" for key in ("title", "language")
-    )
+    keys = ("title", "language")
+    title, language = (take(record, key, str, where) if record.get(key) else "" for key in keys)
     context = take(record, "context", str, where)
     return squad.build_row(where, question, context, title=title, language=language)
 

@@ -134,14 +134,11 @@ def find_occurrences(context: str, text: str, start_char: int) -> list[int]:
     places = list(_find_all(context, text))
     joined = [_joined_sides(context, at, at + len(text)) for at in places]
     given = _joined_sides(context, start_char, start_char + len(text))
-    outside_numbers = tuple(
-        side and not edge.isdigit() for side, edge in zip(given, (text[0], text[-1]), strict=True)
-    )
+    edges = zip(given, (text[0], text[-1]), strict=True)
+    outside_numbers = tuple(side and not edge.isdigit() for side, edge in edges)
     for allowed in (outside_numbers, given):
-        fits = [
-            all(may or not is_joined for is_joined, may in zip(sides, allowed, strict=True))
-            for sides in joined
-        ]
+        pairs = (zip(sides, allowed, strict=True) for sides in joined)
+        fits = [all(may or not is_joined for is_joined, may in sides) for sides in pairs]
         if any(fits):
             return list(compress(places, fits))
     return [start_char]

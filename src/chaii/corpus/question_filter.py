@@ -54,10 +54,8 @@ def compare_questions(
     texts = [_NOT_A_LETTER.sub(" ", question).strip().casefold() for question in questions]
     labels = np.arange(len(texts)) < len(targets)
     fold_of = _deal_folds(texts, labels, folds, np.random.default_rng(seed))
-    classifier = make_pipeline(
-        TfidfTransformer(sublinear_tf=True),
-        LogisticRegression(class_weight="balanced", solver="liblinear", random_state=seed),
-    )
+    model = LogisticRegression(class_weight="balanced", solver="liblinear", random_state=seed)
+    classifier = make_pipeline(TfidfTransformer(sublinear_tf=True), model)
     counting: dict[str, Any] = {"n_features": _FEATURES, "norm": None, "dtype": np.float32}
     counting |= {"alternate_sign": False, "lowercase": False}
     counting |= {"token_pattern": r"\S+"}  # nosec B105 # of words

@@ -75,13 +75,11 @@ def iterate_bytes(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         except EOFError as error:
             rule = "the gzip stream ends too early; fetch the file again"
-            raise CorpusError(
-                f"{path}, after line {number}: {rule}", reason="file cut short"
-            ) from error
+            fault = f"{path}, after line {number}: {rule}"
+            raise CorpusError(fault, reason="file cut short") from error
         except (gzip.BadGzipFile, zlib.error) as error:
-            raise CorpusError(
-                f"{path}, after line {number}: damaged gzip stream: {error}", reason="damaged file"
-            ) from error
+            fault = f"{path}, after line {number}: damaged gzip stream: {error}"
+            raise CorpusError(fault, reason="damaged file") from error
 
 
 def decode_line(line: bytes, where: str) -> str:

@@ -59,17 +59,16 @@ def split_examples(
     """Rows of each corpus to train on, and the held-out examples (None where ``fold=all``)."""
     examples = concatenate_datasets(list(corpora.values()))
     names = np.array(examples["corpus"])
+    target = config.folds.validation_corpora
     folds = assign_folds(
         examples,
-        validation_corpora=config.folds.validation_corpora,
+        validation_corpora=target,
         num_folds=config.folds.num_folds,
         scheme=config.folds.scheme.value,
         seed=config.folds.seed,
     )
     fold = config.fold if config.fold == "all" else int(config.fold)
-    train, held_out = split_fold(
-        folds, examples, validation_corpora=config.folds.validation_corpora, fold=fold
-    )
+    train, held_out = split_fold(folds, examples, validation_corpora=target, fold=fold)
     first = dict(zip(corpora, np.cumsum([0, *map(len, corpora.values())]), strict=False))
     rows = {name: train[names[train] == name] - first[name] for name in corpora}
     return rows, examples.select(held_out) if len(held_out) else None
@@ -90,10 +89,10 @@ def check_leaks(
     leaks = find_leaks(join_rows(corpora, rows), held_out)
     leaking = list_leaking_rows(leaks)
     if on_leak is OnLeak.fail and len(leaking):
-        raise ValueError(
-            f"folds.on_leak=fail: {len(leaking)} rows to train on hold held-out contexts, or "
-            "questions with their answers; folds.on_leak=drop leaves them out"
+        what = (
+            "held-out contexts, or questions with their answers; folds.on_leak=drop leaves them out"
         )
+        raise ValueError(f"folds.on_leak=fail: {len(leaking)} rows to train on hold {what}")
     dropped = leaking if on_leak is OnLeak.drop else leaking[:0]
     ends = np.cumsum([len(part) for part in rows.values()])
     kept = np.split(~np.isin(np.arange(ends[-1]), dropped), ends[:-1])

@@ -162,10 +162,9 @@ def merge_windows(
     values = logits.astype(np.float32)  # half precision is slow to compare
     wrong = np.flatnonzero(~(values < np.inf))
     if wrong.size:
-        raise ValueError(
-            f"{wrong.size} of {len(values)} logits are NaN or +inf, the first at {wrong[0]}: "
-            "the model's weights are damaged, or its training diverged"
-        )
+        why = "the model's weights are damaged, or its training diverged"
+        found = f"{wrong.size} of {len(values)} logits are NaN or +inf, the first at {wrong[0]}"
+        raise ValueError(f"{found}: {why}")
     if merge is Merge.none:
         return values
     tokens = int(lengths.sum())
@@ -192,9 +191,8 @@ def join_logits(parts: Sequence[ContextLogits]) -> ContextLogits:
 
 def _locate_tokens(windows: pd.DataFrame, lengths: IntArray) -> NDArray[np.int64]:
     """Position, among the tokens of all contexts, of every token of every window."""
-    example, first, last = (
-        windows[name].to_numpy(dtype=np.int64) for name in ("example", "context_from", "context_to")
-    )
+    names = ("example", "context_from", "context_to")
+    example, first, last = (windows[name].to_numpy(dtype=np.int64) for name in names)
     known = (example >= 0) & (example < len(lengths))
     length = np.append(lengths, 0)[np.where(known, example, -1)]
     wrong = np.flatnonzero(~known | (first < 0) | (first > last) | (last > length))

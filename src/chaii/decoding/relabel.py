@@ -1,5 +1,7 @@
 """Label repair by a trained model: its out-of-fold logits choose among an answer's occurrences."""
 
+from itertools import pairwise
+
 import numpy as np
 from datasets import Dataset
 
@@ -33,8 +35,6 @@ def choose_by_logits(
     row = np.repeat(np.arange(len(rows)), np.diff(answers.row_start))
     first, last = answers.tokens.T + logits.row_start[row]
     scores = logits.start[first].astype(np.float64) + logits.end[last]
-    best = [
-        int(scores[begin:end].argmax()) if begin < end else None
-        for begin, end in zip(answers.row_start[:-1], answers.row_start[1:], strict=True)
-    ]
+    slices = pairwise(answers.row_start)
+    best = [int(scores[at:end].argmax()) if at < end else None for at, end in slices]
     return [None if at is None else found[at] for found, at in zip(places, best, strict=True)]

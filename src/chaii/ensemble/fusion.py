@@ -50,13 +50,13 @@ def fuse_characters(
         return decode_answers(first, decoding=decoding)
     lengths = np.array([len(context) for context in first.contexts], dtype=np.int64)
     chunk = (np.cumsum(lengths) - lengths) // _CHUNK_CHARACTERS
+    chunks = np.split(np.arange(len(first)), np.flatnonzero(np.diff(chunk)) + 1)
     tables = [
         _fuse_rows({name: voters[name].select(rows) for name in shares}, shares, decoding)
-        for rows in np.split(np.arange(len(first)), np.flatnonzero(np.diff(chunk)) + 1)
+        for rows in chunks
     ]
-    return pd.concat(tables, ignore_index=True).astype(
-        {"prediction": "str", "start_char": "int64", "end_char": "int64"}
-    )
+    types = {"prediction": "str", "start_char": "int64", "end_char": "int64"}
+    return pd.concat(tables, ignore_index=True).astype(types)
 
 
 def _fuse_rows(

@@ -161,10 +161,8 @@ def share_rows(ensemble: Ensemble, oof: Oof) -> tuple[Dataset, dict[str, Context
     """Select the rows that every group held out, sorted by their keys; None if there is none."""
     if set(oof) != set(ensemble.groups):
         return None
-    rows_of = {
-        name: {key: row for row, key in enumerate(example_keys(predictions.examples))}
-        for name, predictions in oof.items()
-    }
+    keys = {name: example_keys(predictions.examples) for name, predictions in oof.items()}
+    rows_of = {name: {key: row for row, key in enumerate(of)} for name, of in keys.items()}
     shared = sorted(set.intersection(*map(set, rows_of.values())))
     if not shared:
         return None
@@ -188,10 +186,10 @@ def search_method(
         with write_whole(result_path(config, suffix)) as path:
             table.to_csv(path, index=False)
     if chosen.nested is None:
-        print(
-            f"{len(examples)} out-of-fold rows, fewer than search.min_rows="
-            f"{config.search.min_rows}: too few to choose a method; the default is kept"
+        fewer = (
+            f"{len(examples)} out-of-fold rows, fewer than search.min_rows={config.search.min_rows}"
         )
+        print(f"{fewer}: too few to choose a method; the default is kept")
         return chosen.method, None
     named = {"auto, nested", describe_method(replace(base, kind=MethodKind.vote))}
     is_shown = (chosen.trials.index < _SHOWN) | chosen.trials["method"].isin(named)
@@ -233,7 +231,6 @@ def print_comparison(lines: Sequence[Line], scores: Sequence[Line]) -> None:
     averages = {name: found["jaccard"] for kind, name, found in lines if kind == "average"}
     for _, _, found in scores:
         best = max(averages, key=lambda name: averages[name])
-        print(
-            f"on {found['rows']} out-of-fold rows the ensemble has a Jaccard of "
-            f"{found['jaccard']:.3f}; the best group alone, {best}, has {averages[best]:.3f}."
-        )
+        ours = f"the ensemble has a Jaccard of {found['jaccard']:.3f}"
+        theirs = f"the best group alone, {best}, has {averages[best]:.3f}"
+        print(f"on {found['rows']} out-of-fold rows {ours}; {theirs}.")

@@ -133,9 +133,8 @@ class _Search:
 
     def single(self, name: str) -> MethodConfig:
         """One group alone."""
-        return replace(
-            self.base, kind=MethodKind.single, group=name, weights={}, contiguous=False, ranking=[]
-        )
+        plain = replace(self.base, weights={}, contiguous=False, ranking=[])
+        return replace(plain, kind=MethodKind.single, group=name)
 
     def default(self, rows: _Rows) -> MethodConfig:
         """The method to compare with: a plain vote, its voters ranked on these rows."""

@@ -88,10 +88,8 @@ def answer_test(
     if budget.minutes is None:
         answers = write_answers(test, ensemble, done, method, config=config)
     if answers is None:
-        raise ValueError(
-            f"time_budget={budget.minutes}: too few minutes for any of {len(jobs)} models; "
-            f"the answers in {path} are empty"
-        )
+        rule = f"too few minutes for any of {len(jobs)} models; the answers in {path} are empty"
+        raise ValueError(f"time_budget={budget.minutes}: {rule}")
     print(f"{len(test)} answers by {len(done)} of {len(jobs)} models")
     return answers
 
@@ -140,18 +138,15 @@ def write_answers(
     tokens = np.cumsum(next(iter(done.values()))[0].store.context_lengths())
     borders = np.flatnonzero(np.diff(tokens // _CHUNK_TOKENS)) + 1
     for rows in np.split(np.arange(len(test)), borders):
-        logits = {
-            name: load_test_logits(members, merge=method.decode.merge, rows=rows)
-            for name, members in groups.items()
-        }
+        merge, every = method.decode.merge, groups.items()
+        logits = {name: load_test_logits(some, merge=merge, rows=rows) for name, some in every}
         predictions = MemberPredictions(dict.fromkeys(Merge, logits).__getitem__, voters=voters)
         answers.append(predictions.answer(method))
         held_words.cache_clear()  # it holds the texts of these rows
         if config.n_best:
-            best += [
-                decode_n_best(group, n=config.n_best, decoding=method.decode).assign(group=name)
-                for name, group in logits.items()
-            ]
+            for name, group in logits.items():
+                answer = decode_n_best(group, n=config.n_best, decoding=method.decode)
+                best.append(answer.assign(group=name))
     if best:
         with write_whole(result_path(config, "_nbest.csv")) as path:
             pd.concat(best).to_csv(path, index=False)
@@ -195,11 +190,10 @@ def write_submission(path: Path, answers: pd.DataFrame, *, expected_ids: Sequenc
         "prediction that is no text (NaN, None)": [name for name in rows if name not in texts],
         "prediction with a line break": [name for name in texts if _UNWRITABLE.search(texts[name])],
     }
-    messages = [
-        f"{len(found)} x {fault}: {', '.join(found[:_SHOWN])}{', …' * (len(found) > _SHOWN)}"
-        for fault, found in faults.items()
-        if found
-    ]
+    messages = []
+    for fault, found in faults.items():
+        more = ", …" * (len(found) > _SHOWN)
+        messages += [f"{len(found)} x {fault}: {', '.join(found[:_SHOWN])}{more}"] if found else []
     if messages:
         raise SubmissionError(f"{path}: not written: {'; '.join(messages)}")
     with write_whole(path) as building, building.open("w", encoding="utf-8", newline="") as file:

@@ -39,9 +39,10 @@ def find_teachers(config: TrainConfig) -> list[Member]:
     for name in config.distill.teachers if config.distill.weight else []:
         run = RunFolder(Path(config.paths.runs), name, config.fold)
         if not run.is_finished:
+            rule = f"a teacher must have the fold of the student, fold={config.fold}"
+            why = "so that it knows none of the held-out rows"
             raise FileNotFoundError(
-                f"distill.teachers: {run.path}: no finished fold; a teacher must have the fold of "
-                f"the student, fold={config.fold}, so that it knows none of the held-out rows"
+                f"distill.teachers: {run.path}: no finished fold; {rule}, {why}"
             )
         teachers.append(Member(run, run.read_config()))
     return teachers

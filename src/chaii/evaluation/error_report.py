@@ -38,10 +38,9 @@ def add_baseline(rows: pd.DataFrame, other: pd.DataFrame, *, name: str) -> pd.Da
     found = [known.get(key) for key in pd.MultiIndex.from_frame(rows[_KEY])]
     if not any(found):
         raise ValueError(f"{name}: its out-of-fold table holds none of these {len(rows)} rows")
-    members = [
-        [*([answer] if answer else []), *(one for one in others if one["name"] != name)]
-        for answer, others in zip(found, rows["members"], strict=True)
-    ]
+    others = ([one for one in some if one["name"] != name] for some in rows["members"])
+    pairs = zip(found, others, strict=True)
+    members = [[answer, *rest] if answer else rest for answer, rest in pairs]
     return rows.assign(members=members)
 
 

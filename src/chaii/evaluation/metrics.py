@@ -95,10 +95,8 @@ def score_rows(
     [{'jaccard': 1.0, 'exact': 1.0, 'f1': 1.0}]
     """
     if not len(predictions) == len(golds) == len(languages):
-        raise ValueError(
-            f"cannot score {len(predictions)} predictions against {len(golds)} golds "
-            f"in {len(languages)} languages: the lengths must agree"
-        )
+        golden = f"{len(golds)} golds in {len(languages)} languages: the lengths must agree"
+        raise ValueError(f"cannot score {len(predictions)} predictions against {golden}")
     rows = []
     for prediction, gold, language in zip(predictions, golds, languages, strict=True):
         accepted = list(gold) or [""]

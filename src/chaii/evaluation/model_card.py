@@ -66,10 +66,8 @@ def render_card(
         model_name=_clean(config.name),
         eval_results=_list_results(scores, config, hub_names) or None,
     )
-    sources = [
-        {"corpus": name, "licence": corpus.licence, "source": corpus.homepage}
-        for name, corpus in sorted(corpora.items())
-    ]
+    sources = [(name, of.licence, of.homepage) for name, of in sorted(corpora.items())]
+    table = pd.DataFrame(sources, columns=["corpus", "licence", "source"])
     card = ModelCard.from_template(
         data,
         template_path=str(_TEMPLATE),
@@ -81,7 +79,7 @@ def render_card(
         repository=repository,
         config=config,
         fold=escape_markdown(run.fold),
-        corpora=render_table(pd.DataFrame(sources)),
+        corpora=render_table(table),
         scores=render_table(shown) if scores else "",
         line=render_table(pd.DataFrame([describe_run(run.root, run.name)])) if scores else "",
     )

@@ -177,10 +177,8 @@ def draw_effects(effects: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(9, 1 + 0.24 * len(shown)), layout="constrained", dpi=110)
         axes = figure.subplots(1, len(METRICS), sharey=True)
         for axis, metric in zip(axes, METRICS, strict=True):
-            effect, low, high = (
-                100 * shown[f"{metric}_{name}"].to_numpy(float)
-                for name in ("effect", "low", "high")
-            )
+            ends = [shown[f"{metric}_{name}"].to_numpy(float) for name in ("effect", "low", "high")]
+            effect, low, high = (100 * end for end in ends)
             for chosen, colour in ((sure, "#0072B2"), (~sure, "0.55")):
                 axis.plot(effect[chosen], places[chosen], "o", color=colour, markersize=4)
                 axis.hlines(places[chosen], low[chosen], high[chosen], color=colour)
@@ -215,10 +213,8 @@ def _state_verdict(effects: pd.DataFrame) -> str:
     if not np.isfinite(effects["p"]).any():
         return "With one run there is no interval, hence no verdict."
     sure = effects[effects["p"] < 1 - LEVEL]
-    found = {
-        "better": list(sure.loc[sure["jaccard_effect"] > 0, "arm"]),
-        "worse": list(sure.loc[sure["jaccard_effect"] < 0, "arm"]),
-    }
+    effect = sure["jaccard_effect"]
+    found = {"better": sure.loc[effect > 0, "arm"], "worse": sure.loc[effect < 0, "arm"]}
     named = "; ".join(f"{word}: {', '.join(arms) or 'none'}" for word, arms in found.items())
     number = np.isfinite(effects["p"]).sum()
     return (

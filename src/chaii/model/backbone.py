@@ -187,10 +187,8 @@ def _count_pieces(draft: Tokenizer, texts: Sequence[str], *, prefix: str) -> Cou
     counts = Counter({mark + piece: 1 for piece in characters for mark in {"", prefix}})
     for encoding in draft.encode_batch(list(texts)):
         continues = [a == b for a, b in pairwise([None, *encoding.word_ids])]
-        counts.update(
-            prefix * inside + piece
-            for inside, piece in zip(continues, encoding.tokens, strict=True)
-        )
+        pieces = zip(continues, encoding.tokens, strict=True)
+        counts.update(prefix * inside + piece for inside, piece in pieces)
     order = sorted(counts, key=lambda p: (len(p.removeprefix(prefix)) > 1, -counts[p], p))
     return Counter({piece: counts[piece] for piece in order})
 
@@ -222,7 +220,6 @@ def _from_pretrained(auto: Any, backbone: BackboneConfig, **options: Any) -> Any
     except ValueError as error:
         raise ConfigError(f"backbone.pretrained={name}: {error}") from error
     except OSError as error:
-        raise FileNotFoundError(
-            f"backbone.pretrained={name}: neither a local folder nor on the hub; download it on a "
-            "machine with a network and set the folder's path"
-        ) from error
+        remedy = "download it on a machine with a network and set the folder's path"
+        fault = f"backbone.pretrained={name}: neither a local folder nor on the hub; {remedy}"
+        raise FileNotFoundError(fault) from error

@@ -51,10 +51,8 @@ def slide(
     rows = np.arange(len(store)) if rows is None else np.asarray(rows)
     free = max_length - store.template.overhead - doc_stride
     if free < 2:
-        raise ValueError(
-            f"max_length={max_length}: must exceed doc_stride={doc_stride} by the "
-            f"{store.template.overhead} special tokens and 2 more"
-        )
+        least = f"the {store.template.overhead} special tokens and 2 more"
+        raise ValueError(f"max_length={max_length}: must exceed doc_stride={doc_stride} by {least}")
     question, context = store.question_lengths()[rows], store.context_lengths()[rows]
     question = np.where(question < free, question, free // 2)
     room = max_length - store.template.overhead - question
