@@ -89,10 +89,9 @@ def check_leaks(
     leaks = find_leaks(join_rows(corpora, rows), held_out)
     leaking = list_leaking_rows(leaks)
     if on_leak is OnLeak.fail and len(leaking):
-        what = (
-            "held-out contexts, or questions with their answers; folds.on_leak=drop leaves them out"
-        )
-        raise ValueError(f"folds.on_leak=fail: {len(leaking)} rows to train on hold {what}")
+        what = "held-out contexts, or questions with their answers"
+        rule = f"{len(leaking)} rows to train on hold {what}; folds.on_leak=drop leaves them out"
+        raise ValueError(f"folds.on_leak=fail: {rule}")
     dropped = leaking if on_leak is OnLeak.drop else leaking[:0]
     ends = np.cumsum([len(part) for part in rows.values()])
     kept = np.split(~np.isin(np.arange(ends[-1]), dropped), ends[:-1])

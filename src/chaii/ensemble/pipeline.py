@@ -186,10 +186,8 @@ def search_method(
         with write_whole(result_path(config, suffix)) as path:
             table.to_csv(path, index=False)
     if chosen.nested is None:
-        fewer = (
-            f"{len(examples)} out-of-fold rows, fewer than search.min_rows={config.search.min_rows}"
-        )
-        print(f"{fewer}: too few to choose a method; the default is kept")
+        rule = f"fewer than search.min_rows={config.search.min_rows}: too few to choose a method"
+        print(f"{len(examples)} out-of-fold rows, {rule}; the default is kept")
         return chosen.method, None
     named = {"auto, nested", describe_method(replace(base, kind=MethodKind.vote))}
     is_shown = (chosen.trials.index < _SHOWN) | chosen.trials["method"].isin(named)

@@ -40,10 +40,8 @@ def find_teachers(config: TrainConfig) -> list[Member]:
         run = RunFolder(Path(config.paths.runs), name, config.fold)
         if not run.is_finished:
             rule = f"a teacher must have the fold of the student, fold={config.fold}"
-            why = "so that it knows none of the held-out rows"
-            raise FileNotFoundError(
-                f"distill.teachers: {run.path}: no finished fold; {rule}, {why}"
-            )
+            rule += ", so that it knows none of the held-out rows"
+            raise FileNotFoundError(f"distill.teachers: {run.path}: no finished fold; {rule}")
         teachers.append(Member(run, run.read_config()))
     return teachers
 
