@@ -106,7 +106,8 @@ class Reader:
             raise ValueError(f"{missing[0]}: is missing; a question and its context are needed")
         if all(isinstance(inputs[name], str) for name in ("question", "context")):
             return next(self._stream([inputs], chosen))
-        questions, contexts = (_as_list(inputs[name]) for name in ("question", "context"))
+        columns = (inputs[name] for name in ("question", "context"))
+        questions, contexts = ([one] if isinstance(one, str) else list(one) for one in columns)
         most = max(len(questions), len(contexts))
         if isinstance(inputs["context"], str):
             contexts = contexts * most
@@ -133,10 +134,6 @@ class Reader:
         for chunk in _chunks(rows):
             for answers in self._answerer.answer(chunk, options):
                 yield answers[0] if options.top_k == 1 else answers
-
-
-def _as_list(column: Any) -> list[Any]:
-    return [column] if isinstance(column, str) else list(column)
 
 
 def _chunks(rows: Iterable[Mapping[str, str]]) -> Iterator[list[tuple[str, str]]]:

@@ -22,13 +22,7 @@ from transformers import PreTrainedModel, SchedulerType, set_seed
 from chaii.config.corpora import Labels
 from chaii.config.errors import ConfigError, list_first
 from chaii.config.schema import Debug, OnWarning, Tracker, TrainConfig
-from chaii.corpus.training_data import (
-    LeakCheck,
-    check_leaks,
-    distinct_texts,
-    read_corpora,
-    split_examples,
-)
+from chaii.corpus import training_data
 from chaii.ensemble.members import Member
 from chaii.ensemble.teachers import check_teachers, find_teachers, predict_teachers
 from chaii.evaluation.evaluator import Evaluator
@@ -61,7 +55,7 @@ class PreparedFold:
     held_out: Dataset | None  # None where fold=all
     tokenizer: Any
     stores: dict[str, TokenStore]
-    leaks: LeakCheck  # from the rows to train on into the held-out rows
+    leaks: training_data.LeakCheck  # from the rows to train on into the held-out rows
     teachers: Sequence[Member] = ()
 
     def make_plan(self, seed: int) -> pd.DataFrame:
@@ -242,14 +236,14 @@ def prepare_fold(config: TrainConfig) -> PreparedFold:
     _check_early(config)
     teachers = find_teachers(config)
     _notice("reading the corpora")
-    corpora = read_corpora(config)
-    rows, held_out = split_examples(config, corpora)
+    corpora = training_data.read_corpora(config)
+    rows, held_out = training_data.split_examples(config, corpora)
     check_teachers(teachers, held_out)
     _notice("comparing the rows to train on with the held-out rows")
-    leaks = check_leaks(config.folds.on_leak, corpora, rows, held_out)
+    leaks = training_data.check_leaks(config.folds.on_leak, corpora, rows, held_out)
     _notice("loading the tokenizer, training it where there is none yet")
     tokens = Path(config.paths.tokens)
-    texts = distinct_texts(corpora) if config.backbone.scratch else []
+    texts = training_data.distinct_texts(corpora) if config.backbone.scratch else []
     tokenizer = load_tokenizer(config.backbone, texts=texts, folder=tokens)
     _notice("tokenising what was not tokenised before")
     stores = {}

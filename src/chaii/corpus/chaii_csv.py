@@ -4,15 +4,9 @@ import csv
 from pathlib import Path
 
 from chaii.config.corpora import CorpusConfig
+from chaii.corpus import records
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.records import (
-    CorpusError,
-    Rows,
-    digest_text,
-    iterate_lines,
-    take_start,
-    take_text,
-)
+from chaii.corpus.records import CorpusError, Rows
 
 _ANSWER = {"answer_text", "answer_start"}
 
@@ -27,7 +21,7 @@ def read_chaii_csv(path: Path, corpus: CorpusConfig, _tally: Tally) -> Rows:
     csv.field_size_limit(2**31 - 1)
     needed = {"id", "context", "question"} | (set() if corpus.language else {"language"})
     number = 0
-    reader = csv.reader(iterate_lines(path), strict=True)
+    reader = csv.reader(records.iterate_lines(path), strict=True)
     try:
         columns = next(reader, [])
         if missing := (needed | (_ANSWER if _ANSWER & set(columns) else set())) - set(columns):
@@ -51,11 +45,11 @@ def _parse_cells(cells: dict[str, str], where: str, corpus: CorpusConfig) -> Row
     if "answer_text" in cells:
         texts = [cells["answer_text"]]
         # the checks drop an empty answer, whatever its start
-        starts = [take_start(cells, "answer_start", where) if texts[0].strip() else -1]
+        starts = [records.take_start(cells, "answer_start", where) if texts[0].strip() else -1]
     return {
-        "id": take_text(cells, "id", where),
-        "article": digest_text(cells["context"]),
-        "language": corpus.language or take_text(cells, "language", where),
+        "id": records.take_text(cells, "id", where),
+        "article": records.digest_text(cells["context"]),
+        "language": corpus.language or records.take_text(cells, "language", where),
         "question": cells["question"],
         "context": cells["context"],
         "answer_text": texts,

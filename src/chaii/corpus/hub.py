@@ -148,12 +148,10 @@ def _list_structs(holder: Any, key: str, where: str) -> list[dict[str, Any]]:
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
+_NATURAL_QUESTIONS = ("id", "document", "question", "annotations")
 _TYDI = ("question_text", "document_title", "language", "annotations", "document_plaintext")
 _LAYOUTS: dict[HubLayout, tuple[tuple[str, ...], ParseRecord]] = {
     HubLayout.squad: (_SQUAD, parse_squad),
     HubLayout.tydi_primary: (_TYDI, parse_tydi),
-    HubLayout.natural_questions: (
-        ("id", "document", "question", "annotations"),
-        parse_natural_questions,
-    ),
+    HubLayout.natural_questions: (_NATURAL_QUESTIONS, parse_natural_questions),
 }

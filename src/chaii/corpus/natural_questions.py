@@ -13,16 +13,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from chaii.config.corpora import CorpusConfig
+from chaii.corpus import records
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.records import (
-    CorpusError,
-    Rows,
-    digest_text,
-    iterate,
-    read_json_lines,
-    take,
-    take_identity,
-)
+from chaii.corpus.records import CorpusError, Rows
 
 _LANGUAGE = "english"
 _TAG = re.compile(r"</?[A-Za-z][^>]*>")
@@ -40,10 +33,10 @@ def read_natural_questions(path: Path, corpus: CorpusConfig, tally: Tally) -> Ro
 
     def parse(where: str, record: Any, tally: Tally) -> Row | None:
         # Only a space separates tokens: other whitespace occurs inside some.
-        tokens = take(record, "document_text", str, where).split(" ")
+        tokens = records.take(record, "document_text", str, where).split(" ")
         return build_row(where, record, tokens=_drop_tags(tokens), tally=tally)
 
-    return read_json_lines(path, corpus, tally, parse=parse)
+    return records.read_json_lines(path, corpus, tally, parse=parse)
 
 
 def drop_tag(token: str) -> str:
@@ -66,22 +59,22 @@ def build_row(where: str, record: Any, *, tokens: Iterable[str], tally: Tally) -
     """
     if not tally.wants(_LANGUAGE):
         return None
-    identity = take_identity(record, "example_id", where)
+    identity = records.take_identity(record, "example_id", where)
     spans, other = _take_annotations(record, where) if "annotations" in record else ([], "")
     if other and not spans:
         tally.drop(_LANGUAGE, identity, other)
         return None
     context, texts, start_chars = join_tokens(list(tokens), spans, where)
     if "document_title" in record:
-        title = take(record, "document_title", str, where)
+        title = records.take(record, "document_title", str, where)
     else:  # the simplified files have the title only in the article's address
-        url = take(record, "document_url", str, where) if "document_url" in record else ""
+        url = records.take(record, "document_url", str, where) if "document_url" in record else ""
         title = parse_qs(urlsplit(html.unescape(url)).query).get("title", [""])[0]
     return {
         "id": identity,
-        "article": title or digest_text(context),
+        "article": title or records.digest_text(context),
         "language": _LANGUAGE,
-        "question": take(record, "question_text", str, where),
+        "question": records.take(record, "question_text", str, where),
         "context": context,
         "answer_text": texts,
         "answer_start": start_chars,
@@ -125,13 +118,13 @@ def _take_annotations(record: Any, where: str) -> tuple[list[tuple[int, int]], s
     """Token spans of the short answers, and the other kind of answer given ("": none)."""
     spans: list[tuple[int, int]] = []
     other = ""
-    for at, annotation in iterate(record, "annotations", where):
-        for place, answer in iterate(annotation, "short_answers", at):
-            start = take(answer, "start_token", int, place)
-            spans.append((start, take(answer, "end_token", int, place)))
-        if take(annotation, "yes_no_answer", str, at) != _NO_YES_NO:
+    for at, annotation in records.iterate(record, "annotations", where):
+        for place, answer in records.iterate(annotation, "short_answers", at):
+            start = records.take(answer, "start_token", int, place)
+            spans.append((start, records.take(answer, "end_token", int, place)))
+        if records.take(annotation, "yes_no_answer", str, at) != _NO_YES_NO:
             other = "yes or no as answer"
-        long_answer = take(annotation, "long_answer", dict, at)
-        if take(long_answer, "start_token", int, f"{at}.long_answer") >= 0:
+        long_answer = records.take(annotation, "long_answer", dict, at)
+        if records.take(long_answer, "start_token", int, f"{at}.long_answer") >= 0:
             other = other or "passage as answer"
     return spans, other

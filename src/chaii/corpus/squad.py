@@ -5,18 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from chaii.config.corpora import CorpusConfig
+from chaii.corpus import records
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.records import (
-    CorpusError,
-    Rows,
-    digest_text,
-    iterate,
-    iterate_lines,
-    parse_json,
-    take,
-    take_identity,
-    take_start,
-)
+from chaii.corpus.records import CorpusError, Rows
 
 _TYDI_ID = re.compile(r"([a-z]+)--?\d+-\d+")
 
@@ -27,12 +18,12 @@ def read_squad_json(path: Path, corpus: CorpusConfig, _tally: Tally) -> Rows:
     Raises:
         CorpusError: no JSON, or a field that is missing or of another type, named with its place.
     """
-    root = parse_json("".join(iterate_lines(path)), f"{path}")
-    for at_article, article in iterate(root, "data", f"{path}, $"):
-        for at_paragraph, paragraph in iterate(article, "paragraphs", at_article):
-            context = take(paragraph, "context", str, at_paragraph)
-            title = take(article, "title", str, at_article) if "title" in article else ""
-            for where, question in iterate(paragraph, "qas", at_paragraph):
+    root = records.parse_json("".join(records.iterate_lines(path)), f"{path}")
+    for at_article, article in records.iterate(root, "data", f"{path}, $"):
+        for at_paragraph, paragraph in records.iterate(article, "paragraphs", at_article):
+            context = records.take(paragraph, "context", str, at_paragraph)
+            title = records.take(article, "title", str, at_article) if "title" in article else ""
+            for where, question in records.iterate(paragraph, "qas", at_paragraph):
                 row = build_row(where, question, context, title=title, language=corpus.language)
                 yield where, row
 
@@ -47,17 +38,17 @@ def build_row(
     Raises:
         CorpusError: a field is missing or of another type, or the language is unknown.
     """
-    identity = take_identity(question, "id", where)
-    answers = list(iterate(question, "answers", where)) if "answers" in question else []
+    identity = records.take_identity(question, "id", where)
+    answers = list(records.iterate(question, "answers", where)) if "answers" in question else []
     if question.get("is_impossible"):
         answers = []  # SQuAD 2 lists plausible answers of such a question, which are wrong
-    texts = [take(answer, "text", str, at) for at, answer in answers]
-    starts = [take_start(answer, "answer_start", at) for at, answer in answers]
+    texts = [records.take(answer, "text", str, at) for at, answer in answers]
+    starts = [records.take_start(answer, "answer_start", at) for at, answer in answers]
     return {
         "id": identity,
-        "article": title or digest_text(context),
+        "article": title or records.digest_text(context),
         "language": language or guess_language(identity, where),
-        "question": take(question, "question", str, where),
+        "question": records.take(question, "question", str, where),
         "context": context,
         "answer_text": texts,
         "answer_start": starts,

@@ -9,17 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from chaii.config.corpora import CorpusConfig
+from chaii.corpus import records
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.records import (
-    CorpusError,
-    Rows,
-    digest_text,
-    iterate,
-    read_json_lines,
-    take,
-    take_identity,
-    take_text,
-)
+from chaii.corpus.records import CorpusError, Rows
 
 _NO_SPAN = -1  # at both ends where an annotator gave no short answer
 _NO_YES_NO = "NONE"
@@ -35,7 +27,7 @@ def read_tydi_primary(path: Path, corpus: CorpusConfig, tally: Tally) -> Rows:
 
     Source: https://github.com/google-research-datasets/tydiqa
     """
-    return read_json_lines(path, corpus, tally, parse=parse_tydi_record)
+    return records.read_json_lines(path, corpus, tally, parse=parse_tydi_record)
 
 
 def parse_tydi_record(where: str, record: Any, tally: Tally) -> Row | None:
@@ -46,22 +38,23 @@ def parse_tydi_record(where: str, record: Any, tally: Tally) -> Row | None:
     Raises:
         CorpusError: a field is missing, or a span is not one of the document.
     """
-    language = take_text(record, "language", where)
+    language = records.take_text(record, "language", where)
     if not tally.wants(language):
         return None
-    identity = f"{language}-{take_identity(record, 'example_id', where)}"
+    identity = f"{language}-{records.take_identity(record, 'example_id', where)}"
     spans, other = _take_annotations(record, where) if "annotations" in record else ([], "")
     if other and not spans:
         tally.drop(language, identity, other)
         return None
-    context = take(record, "document_plaintext", str, where)
+    context = records.take(record, "document_plaintext", str, where)
     characters = locate_bytes(context, (offset for span in spans for offset in span), where)
     answers = [(characters[start], characters[end]) for start, end in spans]
     return {
         "id": identity,
-        "article": take(record, "document_title", str, where).strip() or digest_text(context),
+        "article": records.take(record, "document_title", str, where).strip()
+        or records.digest_text(context),
         "language": language,
-        "question": take(record, "question_text", str, where),
+        "question": records.take(record, "question_text", str, where),
         "context": context,
         "answer_text": [context[start:end] for start, end in answers],
         "answer_start": [start for start, _ in answers],
@@ -96,19 +89,19 @@ def _take_annotations(record: Any, where: str) -> tuple[list[tuple[int, int]], s
     """Distinct byte spans in order, and the other kind of answer given ("": none)."""
     spans: dict[tuple[int, int], None] = {}
     other = ""
-    for at, annotation in iterate(record, "annotations", where):
+    for at, annotation in records.iterate(record, "annotations", where):
         place = f"{at}.minimal_answer"
-        minimal = take(annotation, "minimal_answer", dict, at)
-        start = take(minimal, "plaintext_start_byte", int, place)
-        end = take(minimal, "plaintext_end_byte", int, place)
+        minimal = records.take(annotation, "minimal_answer", dict, at)
+        start = records.take(minimal, "plaintext_start_byte", int, place)
+        end = records.take(minimal, "plaintext_end_byte", int, place)
         if (start, end) != (_NO_SPAN, _NO_SPAN):
             if start >= end:
                 rule = f"it ends at byte {end}, and must end after it starts, at {start}"
                 raise CorpusError(f"{place}: {rule}", reason="answer ends before it starts")
             spans[start, end] = None
-        if take(annotation, "yes_no_answer", str, at) != _NO_YES_NO:
+        if records.take(annotation, "yes_no_answer", str, at) != _NO_YES_NO:
             other = "yes or no as answer"
-        passage = take(annotation, "passage_answer", dict, at)
-        if take(passage, "candidate_index", int, f"{at}.passage_answer") >= 0:
+        passage = records.take(annotation, "passage_answer", dict, at)
+        if records.take(passage, "candidate_index", int, f"{at}.passage_answer") >= 0:
             other = other or "passage as answer"
     return list(spans), other
