@@ -435,8 +435,8 @@ FAULTS = [
     (
         "damaged cached logits are used",
         MEMBERS,
-        "if is_intact(self.cache):",
-        "if self.cache.is_dir():",
+        "return is_intact(self.cache)",
+        "return self.cache.is_dir()",
         "tests/ensemble/test_members.py -k damaged",
     ),
     (

@@ -23,7 +23,7 @@ from chaii.decoding.context_logits import ContextLogits, join_logits, read_conte
 from chaii.ensemble.average import average_logits
 from chaii.ensemble.methods import FUSION
 from chaii.evaluation.oof_table import Key, example_keys
-from chaii.files import digest_folder, is_intact, seal_folder
+from chaii.files import digest_folder, is_intact, open_or_make, seal_folder
 from chaii.model.backbone import load_local
 from chaii.model.predict import WindowLogits, choose_precision, predict_logits
 from chaii.recipe.mapped_memory import release_pages, release_table
@@ -111,21 +111,21 @@ class Inference:
     @property
     def is_cached(self) -> bool:
         """Whether `predict` has nothing to compute; a damaged cache counts as none."""
-        if is_intact(self.cache):
-            return True
-        if self.cache.is_dir():
-            print(f"{self.cache}: damaged; its logits are computed again")
-        return False
+        return is_intact(self.cache)
 
     def predict(self) -> Prediction:
         """Logits of the test rows: from the cache, or computed and cached."""
-        if not self.is_cached:
+
+        def make(building: Path) -> None:
             model, windows = self._load_model(), self.windows
             firsts = range(0, len(windows), _PART)
             parts = (self._run(model, windows.iloc[first : first + _PART]) for first in firsts)
-            Prediction.write(self.cache, self.test.select_columns(["id"]), windows, parts)
-            seal_folder(self.cache)
+            Prediction.write(building, self.test.select_columns(["id"]), windows, parts)
+            seal_folder(building)
             release_pages(self.store.input_ids)
+
+        remedy = "its logits are computed again"
+        open_or_make(self.cache, lambda: self.is_cached or None, make, remedy=remedy)
         stored = Prediction.load(self.cache)
         return replace(stored, examples=self.test, windows=self.windows)
 
