@@ -28,7 +28,7 @@ def main(config: DictConfig) -> None:
         compose_run(checked, run)  # a mistake in the last arm must not cost hours
     load_libraries()
     from chaii.evaluation.leaderboard import write_table
-    from chaii.evaluation.study_folder import StudyFolder
+    from chaii.evaluation.study import StudyFolder
     from chaii.run_folder import RunFolder
     from chaii.train import train_fold
 

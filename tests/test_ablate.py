@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaii.evaluation.study_folder import StudyFolder
+from chaii.evaluation.study import StudyFolder
 
 ROOT = Path(__file__).parents[1]
 FAST = ["max_examples=40", "trainer.max_steps=4", "trainer.num_evaluations=0"]

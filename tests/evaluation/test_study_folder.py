@@ -7,7 +7,7 @@ import pytest
 
 from chaii.config.errors import ConfigError
 from chaii.config.study import StudyConfig, StudyRun
-from chaii.evaluation.study_folder import StudyFolder
+from chaii.evaluation.study import StudyFolder
 
 RUN = StudyRun("toy", "full", 1, "0")
 OTHER = StudyRun("toy", "short", 1, "0")
