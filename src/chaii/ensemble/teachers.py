@@ -19,7 +19,7 @@ from chaii.evaluation.oof_table import example_keys, read_oof_table
 from chaii.recipe.pair_template import fingerprint_tokenizer
 from chaii.recipe.soft_labels import carry_over, cover_windows
 from chaii.recipe.span_labels import expand_ranges
-from chaii.recipe.token_store import TokenStore, open_store
+from chaii.recipe.token_store import Stores, TokenStore, open_store
 from chaii.recipe.windows import slide
 from chaii.run_folder import RunFolder
 
@@ -69,7 +69,7 @@ def predict_teachers(
     *,
     config: TrainConfig,
     corpora: Mapping[str, Dataset],
-    stores: Mapping[str, TokenStore],
+    stores: Stores,
     tokenizer: Any,
 ) -> NDArray[np.float16]:
     """Compute where the teachers expect the answer in each window of a student's plan.

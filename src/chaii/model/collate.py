@@ -14,7 +14,7 @@ from chaii.config.schema import CutoutConfig
 from chaii.recipe.augmentation import cutout, window_generator
 from chaii.recipe.pair_template import PairTemplate
 from chaii.recipe.span_labels import IntArray
-from chaii.recipe.token_store import TokenStore
+from chaii.recipe.token_store import Stores
 from chaii.recipe.windows import WINDOW_COLUMNS, Window, answer_positions, finished_input
 
 TEACHERS = ("start_teacher", "end_teacher")
@@ -53,7 +53,7 @@ class PlanDataset(Dataset[Feature]):
     def __init__(
         self,
         plan: pd.DataFrame,
-        stores: Mapping[str, TokenStore],
+        stores: Stores,
         *,
         cutout_config: CutoutConfig | None = None,
         seed: int = 0,

@@ -8,19 +8,14 @@ from transformers import PreTrainedModel
 
 from chaii.config.schema import TrainConfig
 from chaii.model.collate import Batch, PlanDataset, collate, takes_type_ids
-from chaii.recipe.token_store import TokenStore
+from chaii.recipe.token_store import Stores
 
 _NEAR_ZERO = 0.1  # a loss of one batch that has been learned
 _SHOWN = 10  # first and last tokens of a window
 
 
 def describe_batch(
-    plan: pd.DataFrame,
-    stores: Mapping[str, TokenStore],
-    model: PreTrainedModel,
-    tokenizer: Any,
-    *,
-    config: TrainConfig,
+    plan: pd.DataFrame, stores: Stores, model: Any, tokenizer: Any, *, config: TrainConfig
 ) -> str:
     """Describe the first batch of a plan as the model is given it, cutout included."""
     size = config.trainer.per_device_train_batch_size
