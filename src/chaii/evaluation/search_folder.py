@@ -205,7 +205,7 @@ class ReportScores(TrainerCallback):  # type: ignore[misc]  # transformers is un
     def __init__(self, trial: optuna.Trial) -> None:
         self._trial = trial
 
-    def on_evaluate(self, _args: Any, state: Any, *_: Any, metrics: Any, **__: Any) -> None:
+    def on_evaluate(self, _args: Any, state: Any, _control: Any, metrics: Any, **_: Any) -> None:
         """Report, by the number of the evaluation: the steps of two trials may differ.
 
         Raises:
