@@ -56,7 +56,8 @@ class MemberPredictions:
     def answer_alone(self, source: str, method: MethodConfig) -> pd.DataFrame:
         """Cleaned answers of one group, or of all voters where `source` is "fusion"."""
         groups = self.groups(method.decode.merge)
-        key = (source, repr(method.decode), *sorted(method.weights.items()) * (source == FUSION))
+        given = sorted(method.weights.items()) if source == FUSION else ()
+        key = (source, repr(method.decode), *given)
         if key not in self._known:
             if source == FUSION:
                 voters, weights = {name: groups[name] for name in self.voters}, method.weights
