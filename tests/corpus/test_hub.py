@@ -9,7 +9,9 @@ from datasets import Dataset, load_dataset
 from chaii.config.corpora import CorpusConfig, CorpusFormat, HubConfig, HubLayout, OnError
 from chaii.corpus import hub
 from chaii.corpus.checks import UNREAD
-from chaii.corpus.readers import EXAMPLE_FEATURES, CorpusError, find_sources, read_corpus
+from chaii.corpus.readers import find_sources, read_corpus
+from chaii.corpus.records import CorpusError
+from chaii.corpus.table import EXAMPLE_FEATURES
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ import pytest
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat, Unanswerable
 from chaii.corpus.natural_questions import drop_tag, join_tokens
-from chaii.corpus.readers import CorpusError, read_corpus
+from chaii.corpus.readers import read_corpus
+from chaii.corpus.records import CorpusError
 
 URL = "https://en.wikipedia.org//w/index.php?title=Caf%C3%A9_au_lait&amp;oldid=1"
 

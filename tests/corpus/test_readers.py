@@ -9,7 +9,9 @@ import pytest
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat
 from chaii.corpus import readers, table
-from chaii.corpus.readers import EXAMPLE_FEATURES, CorpusError, read_corpus
+from chaii.corpus.readers import read_corpus
+from chaii.corpus.records import CorpusError
+from chaii.corpus.table import EXAMPLE_FEATURES
 
 CSV, SQUAD = CorpusFormat.chaii_csv, CorpusFormat.squad_json
 HEADER = ["id", "context", "question", "answer_text", "answer_start", "language"]

@@ -14,7 +14,9 @@ import pytest
 from chaii.config.corpora import CorpusConfig, CorpusFormat, OnError, Unanswerable
 from chaii.corpus import readers, table
 from chaii.corpus.checks import load_report
-from chaii.corpus.readers import EXAMPLE_FEATURES, CorpusError, read_corpus
+from chaii.corpus.readers import read_corpus
+from chaii.corpus.records import CorpusError
+from chaii.corpus.table import EXAMPLE_FEATURES
 
 LONG_AGO = time.time_ns() - 10**12
 

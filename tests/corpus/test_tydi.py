@@ -10,7 +10,8 @@ import pytest
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat, OnError, Unanswerable
 from chaii.corpus.checks import UNREAD
-from chaii.corpus.readers import CorpusError, read_corpus
+from chaii.corpus.readers import read_corpus
+from chaii.corpus.records import CorpusError
 from chaii.corpus.tydi import locate_bytes
 
 DOCUMENT = "நதி 50 கி.மீ.; नदी 😀 long"
