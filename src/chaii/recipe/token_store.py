@@ -250,20 +250,15 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _is_whole(home: Path, *, verify: bool) -> bool:
-    """Whether a store is there and undamaged, as far as `verify` and its size ask for."""
-    if not _fits(home):
-        return False
-    return is_intact(home) if verify or (home / "input_ids.bin").stat().st_size < _SMALL else True
-
-
-def _fits(home: Path) -> bool:
-    """Whether the three files of a store are there and their sizes fit each other."""
+    """Whether a store is there, its sizes fit, and its bytes as far as `verify` and size ask."""
     paths = [home / f"{name}.bin" for name in ("text_start", "input_ids", "offsets")]
     if not all(path.is_file() for path in paths):
         return False
     text_start = _map(paths[0], np.int64)
     ids, offsets = (path.stat().st_size for path in paths[1:])
-    return len(text_start) > 0 and bool(2 * ids == offsets == 8 * text_start[-1])
+    if not len(text_start) or not 2 * ids == offsets == 8 * text_start[-1]:
+        return False
+    return is_intact(home) if verify or ids < _SMALL else True
 
 
 def _map(path: Path, dtype: type[np.integer[Any]]) -> IntArray:
