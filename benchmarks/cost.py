@@ -175,7 +175,8 @@ def draw_costs(points: dict[Any, dict[str, float]]) -> Figure:
         lowest, highest = (
             limit(point["Jaccard"] for point in points.values()) for limit in (min, max)
         )
-        axes[0].set_ylim(lowest - 0.01, highest + 0.01)  # differences below that are small
+        margin = max(0.01, 0.05 * (highest - lowest))  # differences below 0.01 are small
+        axes[0].set_ylim(lowest - margin, highest + margin)
         keys = [{"color": colour, "marker": "s", "label": name} for name, colour in COLOURS.items()]
         for name, marker in zip(names, cycle(MARKERS), strict=False):
             keys.append({"color": "0.4", "marker": marker, "label": name})
@@ -225,17 +226,19 @@ def main() -> None:
         for label, size in measure_size(name, runs).items()
     }
     samples: dict[str, dict[str, list[float]]] = {}
+    loads: list[float] = []
     for cost, threads in (("2 threads", 2), ("1 thread", 1)):
         readers = open_readers(names, runs, threads=threads)
         ways = [partial(reader, question=question, context=context) for reader in readers.values()]
         alternate(*ways, pairs=1)  # what a first call prepares
         seconds = alternate(*ways, pairs=1 if arguments.quick else arguments.rounds)
+        loads.append(os.getloadavg()[0])
         for key, taken in zip(readers, seconds, strict=True):
             points[key][cost] = float(np.median(taken)) * 1000
             samples.setdefault(cost, {})[", ".join(key)] = taken
     for key, quality in measure_quality(readers, examples).items():
         points[key] |= quality
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    load, cores = max(loads), os.cpu_count() or 1
     table = tabulate_points(points)
     print(table.to_string(index=False))
     if not arguments.quick:
@@ -250,7 +253,7 @@ def main() -> None:
             note=NOTE.format(
                 rounds=arguments.rounds, rows=len(examples), onnx=version("onnxruntime")
             )
-            + BUSY.format(load=load, cores=cores) * (load > cores),
+            + BUSY.format(load=load, cores=cores) * (round(load) > cores),
             samples=samples,
         )
 

@@ -86,7 +86,7 @@ def measure(
             if (tool, size) != ("haystack", BATCH)  # it has no batches of questions
         }
         replies = {way: one() for way, one in ask.items()}
-        before = {tool: replies[tool, 0]["memory"] for tool in workers}
+        before = {way[0]: reply["memory"] for way, reply in replies.items()}  # of its last way
         seconds = dict(zip(ask, alternate(*ask.values(), pairs=pairs), strict=True))
         after = ask["reader", 0]()["memory"]
     asked = f"{len(rows)} questions, {torch.get_num_threads()} threads"

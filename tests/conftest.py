@@ -4,13 +4,10 @@ import contextlib
 import gc
 import importlib
 import io
-import itertools
-import multiprocessing
 import os
 import runpy
 import signal
 import sys
-from multiprocessing import forkserver, resource_tracker, util
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the libraries read it
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: one thread each
@@ -38,62 +35,10 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: (item.path.name != "test_demo.py", item.path.parent != TESTS))
 
 
-def pytest_collection_finish(session):
-    """Leave what the libraries made while they were imported out of every garbage collection.
-
-    Then begin the process that `start_forked` forks: this one, which has the libraries, as long as
-    it has no threads of theirs.
-    """
+def pytest_collection_finish():
+    """Leave what the libraries made while they were imported out of every garbage collection."""
     gc.collect()
     gc.freeze()
-    if any("start_forked" in getattr(item, "fixturenames", ()) for item in session.items):
-        resource_tracker.ensure_running()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(util, "spawnv_passfds", _fork_instead)
-            forkserver.set_forkserver_preload([])
-            forkserver.ensure_running()
-
-
-SPAWN = util.spawnv_passfds
-
-
-def _fork_instead(_path, arguments, descriptors):
-    process = os.fork()
-    if process == 0:
-        kept = [2, *sorted(descriptors), os.sysconf("SC_OPEN_MAX")]
-        for below, above in itertools.pairwise(kept):
-            os.closerange(below + 1, above)
-        util.spawnv_passfds = SPAWN
-        sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-        sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
-        try:
-            exec(arguments[-1])
-        finally:
-            os._exit(0)
-    return process
-
-
-FORKED = """
-import os, sys
-for number in (1, 2):
-    os.dup2(pipe.fileno(), number)
-sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
-"""
-
-
-@pytest.fixture(scope="session")
-def start_forked():
-    """Execute code in a process that has the libraries: returns it, and what it prints."""
-    context = multiprocessing.get_context("forkserver")
-
-    def start(code, **names):
-        reading, writing = context.Pipe(duplex=False)
-        process = context.Process(target=exec, args=(FORKED + code, names | {"pipe": writing}))
-        process.start()
-        writing.close()
-        return process, os.fdopen(os.dup(reading.fileno()), encoding="utf-8")
-
-    return start
 
 
 @pytest.fixture(scope="session", autouse=True)

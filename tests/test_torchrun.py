@@ -1,13 +1,8 @@
-"""Several processes train as one does: torchrun starts them on the CPU, and gloo connects them.
+"""Several processes train as one does: torchrun starts them on the CPU, and gloo connects them."""
 
-Where `torchrun` is not called as a command, its launcher forks a process with the libraries.
-"""
-
-import multiprocessing
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +10,6 @@ import pandas as pd
 import psutil
 import pytest
 from safetensors.numpy import load_file
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
-from torch.distributed.launcher import LaunchConfig, elastic_launch
 
 from chaii.evaluation.oof_table import read_oof_table
 from chaii.run_folder import RunFolder
@@ -26,10 +19,11 @@ FEW = "max_examples=11 trainer.max_steps=null trainer.num_evaluations=1 trainer.
 NO_GRADIENT = ("qa_outputs.bias", "1.output.LayerNorm.bias", "key.bias")  # no softmax sees them
 
 
-def torchrun(processes, output, *overrides, script=(ROOT / "scripts/train.py",)):
+def torchrun(processes, output, *overrides, logs=None, script=(ROOT / "scripts/train.py",)):
     """Begin to train a fold of the demo by torchrun; returns the process and its run."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc_per_node", str(processes)]
+    command += ["--redirects", "3", "--log-dir", str(logs)] if logs else []
     command += [*map(str, script), *FEW.split(), f"paths.output={output}", *overrides]
     begun = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return begun, RunFolder(output / "runs", "demo_muril", "0")
@@ -49,35 +43,14 @@ def alone(train_demo, tmp_path_factory):
     return train_demo(tmp_path_factory.mktemp("alone"), *FEW.split(), split(8))
 
 
-TRAIN = """
-import runpy, sys
-sys.argv = command
-runpy.run_path(command[0], run_name="__main__")
-"""
-
-
 @pytest.fixture(scope="module")
-def pair(start_forked, tmp_path_factory):  # noqa: ARG001 # forks what the launcher starts
+def pair(tmp_path_factory):
     """The fold that two processes train, each step in four batches; and what each printed."""
     output = tmp_path_factory.mktemp("pair")
-    command = [str(ROOT / "scripts/train.py"), *FEW.split(), f"paths.output={output}", split(2)]
-    config = LaunchConfig(
-        *(1, 1, 2),
-        logs_specs=DefaultLogsSpecs(str(output / "logs"), redirects=Std.ALL),
-        run_id="pair",
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        start_method="forkserver",
-        max_restarts=0,
-    )
-    stop = threading.Timer(100, lambda: [part.kill() for part in multiprocessing.active_children()])
-    stop.start()  # they wait for each other where only one goes on
-    try:
-        elastic_launch(config, exec)(TRAIN, {"command": command})
-    finally:
-        stop.cancel()
+    begun, run = torchrun(2, output, split(2), logs=output / "logs")
+    printed, _ = begun.communicate(timeout=300)
+    assert begun.returncode == 0, printed
     files = sorted((output / "logs").rglob("std*.log"))
-    run = RunFolder(output / "runs", "demo_muril", "0")
     return run, {f"{file.parent.name} {file.stem}": file.read_text() for file in files}
 
 
