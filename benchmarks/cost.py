@@ -247,7 +247,6 @@ def main() -> None:
             7,
             "Cost against quality",
             name="cost",
-            command=f"python benchmarks/cost.py --model {' '.join(names)}",
             picture="cost.png",
             table=table.to_dict("records"),
             note=NOTE.format(

@@ -10,7 +10,9 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -130,7 +132,7 @@ def write_result(row: int, title: str, *, name: str, **content: Any) -> None:
     content = {
         "row": row,
         "title": title,
-        "command": f"python benchmarks/{name}.py",
+        "command": shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
         **content,
         "environment": describe_environment(seed=2021),
     }

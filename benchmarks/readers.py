@@ -5,7 +5,7 @@ virtual environments of their own, which the first run makes (minutes, and the p
 three load the same checkpoint and read the same questions of XQuAD-en: 200 about whole articles
 (its paragraphs joined) and 500 about single paragraphs. Each tool comes as it is: ours computes in
 bfloat16 where the CPU has it (``auto``), the others in float32; ours in float32 is shown as well.
-Answers that differ are listed by cause.
+Answers that differ are listed by cause, with the word-level Jaccard of both ways on them.
 
     CHAII_DATA=corpora python benchmarks/readers.py --model data/runs/english_minilm/fold0/model
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import sys
 import tempfile
 from collections import Counter
@@ -28,6 +29,7 @@ from workers import Worker, make_venv
 from chaii import Reader
 from chaii.config.corpora import CorpusConfig, CorpusFormat, Join
 from chaii.corpus.readers import read_corpus
+from chaii.evaluation.metrics import best_jaccard
 
 OPTIONS = {"max_seq_len": 384, "doc_stride": 128, "max_answer_len": 30}  # as in reader_worker.py
 BATCH = 32
@@ -38,13 +40,15 @@ PACKAGES = {
 }
 
 
-def read_questions(*, joined: bool, number: int) -> list[dict[str, str]]:
-    """Read every so many questions of XQuAD-en."""
+def read_questions(*, joined: bool, number: int) -> tuple[list[dict[str, str]], list[list[str]]]:
+    """Read every so many questions of XQuAD-en, and their accepted answers."""
     path = f"{os.environ['CHAII_DATA']}/xquad/xquad.en.json"
     join = Join.article if joined else Join.paragraph
     corpus = CorpusConfig(CorpusFormat.squad_json, path, language="english", join=join)
-    rows = read_corpus("xquad_en", corpus)[0].select_columns(["question", "context"]).to_list()
-    return rows[:: len(rows) // number][:number]
+    examples = read_corpus("xquad_en", corpus)[0]
+    examples = examples.select(range(0, len(examples), len(examples) // number)[:number])
+    rows = examples.select_columns(["question", "context"]).to_list()
+    return rows, examples["answer_text"][:]
 
 
 def name_cause(row: dict[str, str], ours: list[int], theirs: list[int], reader: Reader) -> str:
@@ -64,16 +68,34 @@ def name_cause(row: dict[str, str], ours: list[int], theirs: list[int], reader: 
 
 
 def describe_answers(
-    rows: list[dict[str, str]], ours: list[Any], theirs: list[Any], reader: Reader
+    rows: list[dict[str, str]],
+    golds: list[list[str]],
+    ours: list[list[int]],
+    theirs: list[list[int]],
+    reader: Reader,
 ) -> str:
-    """Count the equal answers, and the causes of the others."""
-    places = zip(rows, ours, theirs, strict=True)
-    causes = Counter(name_cause(row, one, other, reader) for row, one, other in places)
-    return "; ".join(f"{number} {cause}" for cause, number in causes.most_common())
+    """Count the equal answers and the causes of the others, and say who is right on those."""
+    both = list(zip(ours, theirs, strict=True))
+    causes = Counter(name_cause(row, *pair, reader) for row, pair in zip(rows, both, strict=True))
+    described = "; ".join(f"{number} {cause}" for cause, number in causes.most_common())
+    scores = [
+        [best_jaccard(row["context"][slice(*place)], gold) for place in pair]
+        for row, gold, pair in zip(rows, golds, both, strict=True)
+        if pair[0] != pair[1]
+    ]
+    if not scores:
+        return described
+    means = (statistics.mean(column) for column in zip(*scores, strict=True))
+    return "{}; Jaccard where they differ: ours {:.3f}, theirs {:.3f}".format(described, *means)
 
 
 def measure(
-    workers: dict[str, Worker], rows: list[dict[str, str]], what: str, reader: Reader, pairs: int
+    workers: dict[str, Worker],
+    rows: list[dict[str, str]],
+    golds: list[list[str]],
+    what: str,
+    reader: Reader,
+    pairs: int,
 ) -> list[Line]:
     """Compare all tools on the same questions, one per call and in batches."""
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +111,7 @@ def measure(
         before = {way[0]: reply["memory"] for way, reply in replies.items()}  # of its last way
         seconds = dict(zip(ask, alternate(*ask.values(), pairs=pairs), strict=True))
         after = ask["reader", 0]()["memory"]
-    asked = f"{len(rows)} questions, {torch.get_num_threads()} threads"
+    asked = f"{len(rows)} questions, threads: {torch.get_num_threads()}"
     lines = []
     for tool, size in ask:
         for precision in () if tool.startswith("reader") else ("auto", "fp32"):
@@ -101,7 +123,7 @@ def measure(
                 seconds[own, size],
                 seconds[tool, size],
                 at_least={"pipeline": 2, "haystack": 5}[tool] if precision == "auto" else None,
-                note=f"{asked}; {describe_answers(rows, *answers, reader)}",
+                note=f"{asked}; {describe_answers(rows, golds, *answers, reader)}",
             )
             lines.append(line)
     grown = Line(
@@ -134,8 +156,8 @@ def main() -> None:
     lines = []
     try:
         for what, joined, number in (("articles", True, 200), ("paragraphs", False, 500)):
-            rows = read_questions(joined=joined, number=8 if quick else number)
-            lines += measure(workers, rows, what, reader, 1 if quick else 3)
+            asked = read_questions(joined=joined, number=8 if quick else number)
+            lines += measure(workers, *asked, what, reader, 1 if quick else 3)
     finally:
         for worker in workers.values():
             worker.close()
