@@ -20,7 +20,6 @@ import tempfile
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from measure import Line, alternate, compare, parse_arguments, report

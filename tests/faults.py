@@ -628,7 +628,7 @@ FAULTS = [
         "evaluation/leaderboard.py",
         "for run in folds for file",
         "for run in folds[:1] for file",
-        "tests/evaluation/test_results_table.py",
+        "tests/evaluation/test_leaderboard.py",
     ),
     (
         "backbone.shrink is ignored",

@@ -1,13 +1,22 @@
-"""The leaderboard only adds: published results stay, and the table of README.md is made of them."""
+"""The leaderboard keeps published results; the table of results shows what a machine has."""
 
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from chaii.evaluation.leaderboard import insert_table, read_results, render_table
+from chaii.config.errors import ConfigError
+from chaii.evaluation.leaderboard import (
+    insert_table,
+    read_results,
+    render_table,
+    select_results,
+    tabulate_results,
+)
 from chaii.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -119,3 +128,88 @@ def test_what_a_run_folder_holds_is_escaped_in_the_table(place, leaderboard):
     leaderboard("--publish", "mine", f"--readme={place}/page.md")
     page = (place / "page.md").read_text(encoding="utf-8")
     assert r"a\|b &lt;img&gt;" in page
+
+
+@pytest.fixture(scope="module")
+def machine(demo_run, tmp_path_factory):
+    """A run of two folds, an older one without resources, a torn one, and an ensemble."""
+    machine = tmp_path_factory.mktemp("results")
+    for name, fold in (("two", "0"), ("two", "1"), ("older", "0"), ("torn", "0")):
+        shutil.copytree(demo_run.path, machine / f"runs/{name}/fold{fold}")
+    older = machine / "runs/older/fold0/metrics.json"
+    metrics = json.loads(older.read_text())
+    del metrics["resources"]
+    older.write_text(json.dumps(metrics))
+    (machine / "runs/torn/fold0/oof.parquet").write_bytes(b"torn")
+    (machine / "submissions").mkdir()
+    shutil.copy(demo_run.oof, machine / "submissions/mine_auto_oof.parquet")
+    scores = "kind,name,rows\nmember,two/0,3\nmember,two/1,3\naverage,tiny_muril,6\n"
+    (machine / "submissions/mine_auto_scores.csv").write_text(scores)
+    shutil.copy(demo_run.oof, machine / "submissions/lost_oof.parquet")
+    return machine
+
+
+@pytest.fixture(scope="module")
+def results(machine):
+    return tabulate_results(machine / "runs", machine / "submissions")
+
+
+@pytest.fixture
+def table(results):
+    return results[0].set_index("name")
+
+
+def test_runs_and_ensembles_are_listed_and_others_told(results):
+    table, faults = results
+    assert list(table["name"]) == ["older", "two", "mine_auto"]
+    assert len(faults) == 2
+    assert "runs/torn/fold0/oof.parquet: cannot be read" in faults[0]
+    assert "lost_scores.csv: cannot be read" in faults[1]
+
+
+def test_scores_are_those_of_the_run_with_an_interval_around_them(table, demo_run):
+    metrics = demo_run.read_metrics()
+    for name in ("jaccard", "exact", "f1"):
+        assert table.loc["older", name] == pytest.approx(metrics[name])
+        assert table.loc["mine_auto", name] == pytest.approx(metrics[name])
+    assert (table["low"] < table["jaccard"]).all()
+    assert (table["jaccard"] < table["high"]).all()
+    assert table.loc["two", "rows"] == 2 * metrics["rows"]
+
+
+def test_costs_are_summed_over_folds(table, demo_run):
+    metrics, weights = demo_run.read_metrics(), demo_run.model / "model.safetensors"
+    one = [metrics["seconds"] / 60, weights.stat().st_size / 1e6, metrics["resources"]["answer_ms"]]
+    for name in ("two", "mine_auto"):
+        line = table.loc[name, ["minutes", "MB", "ms"]]
+        assert line.to_list() == pytest.approx([2 * cost for cost in one])
+    assert table.loc["two", "folds"] == 2
+
+
+def test_what_an_older_run_does_not_tell_is_missing(table):
+    assert pd.isna(table.loc["older", "ms"])
+    assert table.loc["older", "minutes"] > 0
+
+
+def test_a_condition_and_an_order_choose_the_lines(results):
+    table = results[0]
+    chosen = select_results(table, sort="minutes", condition="folds == 2 and MB > 0")
+    assert list(chosen["name"]) == ["two", "mine_auto"]
+    cheapest = select_results(table, sort="MB", condition=None)
+    assert cheapest["name"].iloc[0] == "older"
+    assert select_results(table, sort="rows", condition=None)["rows"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("condition", ["jaccard >", "gone > 1", "name + 1", "name > 3", "@x > 1"])
+def test_a_condition_that_is_none_is_told(condition, results):
+    with pytest.raises(ConfigError, match=r"must be a condition such as .* on name, folds"):
+        select_results(results[0], sort="jaccard", condition=condition)
+
+
+def test_the_script_prints_what_is_chosen(machine, run_script):
+    where = f"--runs={machine}/runs", f"--submissions={machine}/submissions"
+    status, printed, _ = run_script("leaderboard", *where, "--filter", "folds == 1")
+    assert status == 0
+    assert "| older " in printed
+    assert "| two " not in printed
+    assert printed.count("left out: ") == 2

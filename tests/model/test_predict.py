@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from chaii.config.schema import Precision, TokenizerKind
-from chaii.model.predict import predict_logits
+from chaii.model.predict import choose_precision, predict_logits
 from chaii.recipe.windows import finished_input
 
 
@@ -81,3 +81,27 @@ def test_a_window_longer_than_a_batch_is_a_batch_alone(
     found = predict_logits(model, plan, store, batch_size=50)
     assert rows == [1, 1, 1]
     np.testing.assert_array_equal(found.start, expected.start)
+
+
+NATIVE = {"avx512_bf16": True, "amx_bf16": False}
+PLAIN = {"avx512_bf16": False, "amx_bf16": False}
+
+
+@pytest.mark.parametrize(
+    ("gpu", "capabilities", "expected"),
+    [
+        ("native", PLAIN, Precision.bf16),
+        ("emulated", NATIVE, Precision.fp16),
+        (None, NATIVE, Precision.bf16),
+        (None, PLAIN, Precision.fp32),
+    ],
+)
+def test_auto_is_bf16_only_where_the_hardware_computes_it(gpu, capabilities, expected, monkeypatch):
+    def is_supported(including_emulation=True):
+        return gpu == "native" or (gpu == "emulated" and including_emulation)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert choose_precision(Precision.auto) is expected
+    assert choose_precision(Precision.fp32) is Precision.fp32

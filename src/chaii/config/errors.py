@@ -15,10 +15,16 @@ from yaml import MarkedYAMLError
 
 from chaii.config.settings import find_renamed, find_way_out
 
-EXPECTED = (  # of a setting, a file, a collapsed training, a killed worker; others are our faults
-    *(ValueError, OSError, ArithmeticError, BrokenExecutor),
-    *(HydraException, OmegaConfBaseException, MarkedYAMLError, SafetensorError),
-)
+EXPECTED = (
+    ValueError,
+    OSError,
+    ArithmeticError,
+    HydraException,
+    OmegaConfBaseException,
+    MarkedYAMLError,
+    SafetensorError,
+    BrokenExecutor,
+)  # what a setting, a file, a collapsed training or a killed worker raises; others are our faults
 _SHOWN = 5  # items of a list in an error
 TRACEBACKS = "HYDRA_FULL_ERROR" in os.environ
 

@@ -6,9 +6,14 @@ from typing import Any
 from chaii.config.errors import ConfigError
 from chaii.config.schema import BackboneConfig, ScratchConfig, TokenizerKind
 
-_SIZES = {"hidden_size": 32, "intermediate_size": 64, "max_position_embeddings": 512}
-_SIZES |= {"num_hidden_layers": 2, "num_attention_heads": 2}
-_START = {"initializer_range": 0.1}  # so narrow a model hardly starts from the usual 0.02
+_SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.1,  # so narrow a model hardly starts from the usual 0.02
+}
 _FAMILIES: dict[str, tuple[TokenizerKind, dict[str, Any]]] = {  # tokenizer, and what else is needed
     "bert": (TokenizerKind.wordpiece, {}),
     "xlm-roberta": (TokenizerKind.unigram, {"max_position_embeddings": 514, "type_vocab_size": 1}),
@@ -45,7 +50,7 @@ def shrink_backbone(backbone: BackboneConfig) -> BackboneConfig:
         pretrained=None,
         revision=None,
         scratch=ScratchConfig(family, tokenizer, vocab_size=2000),
-        config=backbone.config | _SIZES | _START | more,
+        config=backbone.config | _SIZES | more,
         learning_rate=3e-3,
         shrink=False,
     )

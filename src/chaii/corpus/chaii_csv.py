@@ -6,12 +6,12 @@ from pathlib import Path
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus import records
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.records import CorpusError, Rows
+from chaii.corpus.records import CorpusError, PlacedRows
 
 _ANSWER = {"answer_text", "answer_start"}
 
 
-def read_chaii_csv(path: Path, corpus: CorpusConfig, _tally: Tally) -> Rows:
+def read_chaii_csv(path: Path, corpus: CorpusConfig, _tally: Tally) -> PlacedRows:
     """Rows of train.csv or test.csv; the header is row 1, as in a spreadsheet.
 
     Raises:

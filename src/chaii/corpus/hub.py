@@ -13,7 +13,7 @@ from chaii.corpus.checks import Row, Tally
 from chaii.corpus.records import (
     CorpusError,
     ParseRecord,
-    Rows,
+    PlacedRows,
     digest_text,
     read_records,
     take,
@@ -50,7 +50,7 @@ def find_hub_files(name: str, corpus: CorpusConfig) -> list[Path]:
     return [Path(file["filename"]) for file in dataset.cache_files]
 
 
-def read_hub(path: Path, corpus: CorpusConfig, tally: Tally) -> Rows:
+def read_hub(path: Path, corpus: CorpusConfig, tally: Tally) -> PlacedRows:
     """Rows of one prepared file, in the layout that `corpus.hub` names.
 
     Raises:

@@ -15,14 +15,14 @@ from urllib.parse import parse_qs, urlsplit
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus import records
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.records import CorpusError, Rows
+from chaii.corpus.records import CorpusError, PlacedRows
 
 _LANGUAGE = "english"
 _TAG = re.compile(r"</?[A-Za-z][^>]*>")
 _NO_YES_NO = "NONE"
 
 
-def read_natural_questions(path: Path, corpus: CorpusConfig, tally: Tally) -> Rows:
+def read_natural_questions(path: Path, corpus: CorpusConfig, tally: Tally) -> PlacedRows:
     """Rows of simplified-nq-train.jsonl, plain or compressed.
 
     Raises:

@@ -25,14 +25,14 @@ from chaii.corpus.checks import UNREAD, CorpusReport, Row, Tally
 from chaii.corpus.hub import find_hub_files, read_hub
 from chaii.corpus.label_repair import read_labels, relabel_rows
 from chaii.corpus.natural_questions import read_natural_questions
-from chaii.corpus.records import KEPT_IDS, CorpusError, Rows, find_files
+from chaii.corpus.records import KEPT_IDS, CorpusError, PlacedRows, find_files
 from chaii.corpus.squad import read_squad_json
 from chaii.corpus.table import build_table, fingerprint_source, is_settled, open_table
 from chaii.corpus.tydi import read_tydi_primary
 
 _GAP = "\n\n"  # between paragraphs
 _WHOLE_FILES = {CorpusFormat.chaii_csv, CorpusFormat.squad_json}  # a faulty row spoils the file
-_READERS: dict[CorpusFormat, Callable[[Path, CorpusConfig, Tally], Rows]] = {
+_READERS: dict[CorpusFormat, Callable[[Path, CorpusConfig, Tally], PlacedRows]] = {
     CorpusFormat.chaii_csv: read_chaii_csv,
     CorpusFormat.squad_json: read_squad_json,
     CorpusFormat.tydi_primary: read_tydi_primary,
@@ -164,7 +164,7 @@ def _choose_rows(corpus: CorpusConfig, files: list[Path], tally: Tally) -> Itera
             raise CorpusError(f"{path}, row 1: the file holds no question")
 
 
-def join_articles(rows: Rows) -> Rows:
+def join_articles(rows: PlacedRows) -> PlacedRows:
     """Join the paragraphs of each article into one context, which all its questions share.
 
     Rows of one article must follow each other, as they do in SQuAD's files. Paragraphs keep their

@@ -24,7 +24,7 @@ from chaii.corpus.checks import UNREAD, Row, Tally
 from chaii.files import reading, write_whole
 
 _T = TypeVar("_T")
-Rows = Iterator[tuple[str, Row]]  # each with its place, for messages
+PlacedRows = Iterator[tuple[str, Row]]  # each with its place in the file, for messages
 ParseRecord = Callable[[str, Any, Tally], Row | None]  # place and record; None: counted, left out
 _GZIP = b"\x1f\x8b"
 
@@ -104,7 +104,9 @@ def iterate_lines(path: Path) -> Iterator[str]:
         yield decode_line(line, f"{path}, line {number}")
 
 
-def read_json_lines(path: Path, corpus: CorpusConfig, tally: Tally, *, parse: ParseRecord) -> Rows:
+def read_json_lines(
+    path: Path, corpus: CorpusConfig, tally: Tally, *, parse: ParseRecord
+) -> PlacedRows:
     """The rows of a file with one JSON object per line; lines of whitespace are skipped.
 
     With `on_error: skip` a faulty line is counted in the tally. A gzip stream that is cut short
@@ -131,7 +133,7 @@ def read_json_lines(path: Path, corpus: CorpusConfig, tally: Tally, *, parse: Pa
 
 def read_records(
     records: Iterator[tuple[str, Any]], corpus: CorpusConfig, tally: Tally, *, parse: ParseRecord
-) -> Rows:
+) -> PlacedRows:
     """The rows of records, each given with its place.
 
     Raises:

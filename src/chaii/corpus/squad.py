@@ -7,12 +7,12 @@ from typing import Any
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus import records
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.records import CorpusError, Rows
+from chaii.corpus.records import CorpusError, PlacedRows
 
 _TYDI_ID = re.compile(r"([a-z]+)--?\d+-\d+")
 
 
-def read_squad_json(path: Path, corpus: CorpusConfig, _tally: Tally) -> Rows:
+def read_squad_json(path: Path, corpus: CorpusConfig, _tally: Tally) -> PlacedRows:
     """Rows of one JSON document: data, paragraphs, qas.
 
     Raises:

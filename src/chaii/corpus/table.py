@@ -11,19 +11,23 @@ import hashlib
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from datasets import Dataset, DatasetInfo, Features, List, Value
+from numpy.typing import NDArray
 
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus.checks import CorpusReport, load_report
 from chaii.files import open_or_make, save_json
 
+Corpora = Mapping[str, Dataset]  # by their names
+RowNumbers = Mapping[str, NDArray[np.int64]]  # by the names of their corpora
 EXAMPLE_FEATURES = Features(
     {
         "id": Value("string"),

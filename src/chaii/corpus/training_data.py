@@ -1,7 +1,6 @@
 """The corpora of a run: read, split into a fold, checked for leaks."""
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +15,8 @@ from chaii.corpus.folds import assign_folds, split_fold
 from chaii.corpus.leakage import count_leaks, find_leaks, list_leaking_rows, list_pairs
 from chaii.corpus.readers import find_sources, read_corpus
 from chaii.corpus.records import CorpusError
+from chaii.corpus.table import Corpora, RowNumbers
 from chaii.demo.corpora import write_demo_corpora
-
-Corpora = Mapping[str, Dataset]
-Rows = Mapping[str, NDArray[np.int64]]  # row numbers of each corpus
 
 
 class LeakCheck(NamedTuple):
@@ -75,7 +72,7 @@ def split_examples(
 
 
 def check_leaks(
-    on_leak: OnLeak, corpora: Corpora, rows: Rows, held_out: Dataset | None
+    on_leak: OnLeak, corpora: Corpora, rows: RowNumbers, held_out: Dataset | None
 ) -> LeakCheck:
     """Look for leaks from the rows to train on into the held-out ones; print one line on them.
 
@@ -102,7 +99,7 @@ def check_leaks(
     return LeakCheck(left, {"dropped": len(dropped), "pairs": counts}, list_pairs(leaks))
 
 
-def join_rows(corpora: Corpora, rows: Rows) -> Dataset:
+def join_rows(corpora: Corpora, rows: RowNumbers) -> Dataset:
     """The chosen rows of all corpora as one Dataset."""
     return concatenate_datasets([corpora[name].select(part) for name, part in rows.items()])
 

@@ -11,13 +11,13 @@ from typing import Any
 from chaii.config.corpora import CorpusConfig
 from chaii.corpus import records
 from chaii.corpus.checks import Row, Tally
-from chaii.corpus.records import CorpusError, Rows
+from chaii.corpus.records import CorpusError, PlacedRows
 
 _NO_SPAN = -1  # at both ends where an annotator gave no short answer
 _NO_YES_NO = "NONE"
 
 
-def read_tydi_primary(path: Path, corpus: CorpusConfig, tally: Tally) -> Rows:
+def read_tydi_primary(path: Path, corpus: CorpusConfig, tally: Tally) -> PlacedRows:
     """Rows of tydiqa-v1.0-{train,dev}.jsonl, plain or compressed.
 
     Ids are `<language>-<example_id>`. Answers are the distinct spans of all annotators.

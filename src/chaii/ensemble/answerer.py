@@ -285,8 +285,14 @@ class Answerer:
         if length > (limit := self.tokenizers[name].model_max_length):
             raise ValueError(f"max_seq_len={length}: must be at most {limit}, as {name} reads")
         windows = slide(store, max_length=length, doc_stride=stride)
-        how: dict[str, Any] = {"batch_size": self.batch_size, "precision": self.precision}
-        logits = predict_logits(loaded.model, windows, store, progress=False, **how)
+        logits = predict_logits(
+            loaded.model,
+            windows,
+            store,
+            batch_size=self.batch_size,
+            precision=self.precision,
+            progress=False,
+        )
         return Prediction(examples, windows, *logits)
 
     def _decide(self, logits: Mapping[str, ContextLogits], options: ReaderOptions) -> Answers:

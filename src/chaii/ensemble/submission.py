@@ -192,8 +192,9 @@ def write_submission(path: Path, answers: pd.DataFrame, *, expected_ids: Sequenc
     }
     messages = []
     for fault, found in faults.items():
-        more = ", …" * (len(found) > _SHOWN)
-        messages += [f"{len(found)} x {fault}: {', '.join(found[:_SHOWN])}{more}"] if found else []
+        if found:
+            more = ", …" * (len(found) > _SHOWN)
+            messages.append(f"{len(found)} x {fault}: {', '.join(found[:_SHOWN])}{more}")
     if messages:
         raise SubmissionError(f"{path}: not written: {'; '.join(messages)}")
     with write_whole(path) as building, building.open("w", encoding="utf-8", newline="") as file:

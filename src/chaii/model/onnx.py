@@ -45,9 +45,10 @@ class OnnxModel:
             raise ConfigError(f"{file}: not exported yet; run: python scripts/export.py {source}")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        self.config, on = config, ["CPUExecutionProvider"]
+        self.config = config
+        providers = ["CPUExecutionProvider"]
         with reading(file):
-            self._session = runtime.InferenceSession(file, options, providers=on)
+            self._session = runtime.InferenceSession(file, options, providers=providers)
 
     def eval(self) -> Self:
         """Return the model: it has no dropout."""

@@ -67,8 +67,14 @@ def predict_logits(
     start, end = (np.empty(int(width.sum()), np.float16) for _ in range(2))
     null = np.empty((len(windows), 2), np.float16)
     model.eval()
-    how: dict[str, Any] = {"batch_size": batch_size, "precision": choose_precision(precision)}
-    for rows, *logits in run_batches(model, windows, store, progress=progress, **how):
+    for rows, *logits in run_batches(
+        model,
+        windows,
+        store,
+        batch_size=batch_size,
+        precision=choose_precision(precision),
+        progress=progress,
+    ):
         for row, start_row, end_row in zip(rows, *logits, strict=True):
             context = slice(length[row] - tail - width[row], length[row] - tail)
             place = slice(first[row], first[row] + width[row])

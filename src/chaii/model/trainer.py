@@ -268,8 +268,10 @@ def training_arguments(
     every = max(1, -(-steps // max(1, trainer.num_evaluations)))
     at_once = trainer.per_device_train_batch_size * join_processes().num_processes
     precision = choose_precision(trainer.precision)
-    is_plateau = trainer.lr_scheduler_type == "reduce_lr_on_plateau" and score is not None
-    plateau = {"mode": "max", "patience": 1}  # its own 10 evaluations are longer than a training
+    scheduling = None
+    if score and trainer.lr_scheduler_type == "reduce_lr_on_plateau":
+        # its own patience of 10 evaluations is longer than a training
+        scheduling = {"mode": "max", "patience": 1}
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
@@ -278,7 +280,7 @@ def training_arguments(
         gradient_accumulation_steps=backbone.effective_batch_size // at_once,
         learning_rate=backbone.learning_rate,
         lr_scheduler_type=trainer.lr_scheduler_type,
-        lr_scheduler_kwargs=plateau if is_plateau else None,
+        lr_scheduler_kwargs=scheduling,
         warmup_steps=backbone.warmup_ratio,
         weight_decay=trainer.weight_decay,
         max_grad_norm=trainer.max_grad_norm,

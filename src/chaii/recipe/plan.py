@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from chaii.config.schema import RecipeConfig, SourceConfig
+from chaii.corpus.table import RowNumbers
 from chaii.recipe.augmentation import balance_positions
-from chaii.recipe.span_labels import IntArray, Rows
+from chaii.recipe.span_labels import IntArray
 from chaii.recipe.token_store import Stores, TokenStore
 from chaii.recipe.windows import crop, keep_negatives, slide
 
@@ -18,7 +19,7 @@ _POOL = 4  # steps that are sorted by length together: with more, a step is less
 
 
 def make_plan(
-    recipe: RecipeConfig, stores: Stores, *, rows: Rows, effective_batch_size: int, seed: int
+    recipe: RecipeConfig, stores: Stores, *, rows: RowNumbers, effective_batch_size: int, seed: int
 ) -> pd.DataFrame:
     """Put every window of `recipe` in the order in which it is trained.
 

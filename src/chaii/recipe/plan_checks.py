@@ -7,8 +7,7 @@ import pandas as pd
 from datasets import Dataset
 
 from chaii.config.schema import RecipeConfig, TrainConfig
-from chaii.corpus.training_data import Corpora
-from chaii.recipe.span_labels import Rows
+from chaii.corpus.table import Corpora, RowNumbers
 from chaii.recipe.token_store import Stores, TokenStore
 from chaii.recipe.windows import slide
 
@@ -26,7 +25,7 @@ _ROWS = 200  # of each language of a corpus, whose contexts are looked at
 
 
 def list_warnings(
-    plan: pd.DataFrame, *, config: TrainConfig, corpora: Corpora, stores: Stores, rows: Rows
+    plan: pd.DataFrame, *, config: TrainConfig, corpora: Corpora, stores: Stores, rows: RowNumbers
 ) -> list[str]:
     """List what is likely to spoil a training, each with its number, the limit and a remedy.
 
@@ -63,7 +62,7 @@ def _check_windows(plan: pd.DataFrame, target: Sequence[str]) -> Iterator[str]:
         yield f"{found} (at least {_TARGET:.0%}); train it longer, or less of the others"
 
 
-def _check_sources(recipe: RecipeConfig, stores: Stores, rows: Rows) -> Iterator[str]:
+def _check_sources(recipe: RecipeConfig, stores: Stores, rows: RowNumbers) -> Iterator[str]:
     """Count the answers that every window of their source cuts."""
     for number, stage in enumerate(recipe.stages):
         for source in stage.sources:
@@ -109,10 +108,12 @@ def _check_repeats(name: str, store: TokenStore, answers: Sequence[Sequence[str]
     table = pd.DataFrame({"question": store.question, "context": store.context, "answer": accepted})
     pairs = ["question", "context"]
     contradicted = table.groupby(pairs)["answer"].transform("nunique") > 1
-    same, other = "repeat the question and context of another", "contradict another on the same"
+    repeated = table.duplicated(pairs)
+    repeats = "repeat the question and context of another"
+    contradicts = "contradict another on the same question and context"
     for what, remedy, limit, found in (
-        (same, "keep one of each", _REPEATED, table.duplicated(pairs)),
-        (f"{other} question and context", "correct them", _CONTRADICTED, contradicted),
+        (repeats, "keep one of each", _REPEATED, repeated),
+        (contradicts, "correct them", _CONTRADICTED, contradicted),
     ):
         if found.sum() > max(_FEW, limit * len(table)):
             yield f"{name}: {found.mean():.1%} of its rows {what} (at most {limit:.0%}); {remedy}"

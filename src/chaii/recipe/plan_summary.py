@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from chaii.config.schema import RecipeConfig
-from chaii.recipe.span_labels import IntArray, Rows
+from chaii.corpus.table import RowNumbers
+from chaii.recipe.span_labels import IntArray
 from chaii.recipe.token_store import Stores
 from chaii.recipe.windows import slide
 
@@ -59,7 +60,7 @@ def summarise_plan(
 
 
 def summarise_sources(
-    recipe: RecipeConfig, stores: Stores, *, rows: Rows, plan: pd.DataFrame
+    recipe: RecipeConfig, stores: Stores, *, rows: RowNumbers, plan: pd.DataFrame
 ) -> pd.DataFrame:
     """Count the windows of each source before sampling, and the share of negatives that is kept.
 

@@ -1,6 +1,6 @@
 """Answers as token spans, and which of them a window holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Self
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.integer[Any]]
-Rows = Mapping[str, IntArray]  # row numbers, by the names of their corpora
 
 
 @dataclass(frozen=True)
