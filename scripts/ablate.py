@@ -38,11 +38,12 @@ def main(config: DictConfig) -> None:
         if checked.max_hours is not None and time.monotonic() - began >= 3600 * checked.max_hours:
             break
         with folder.claim(run) as is_ours:
-            if not is_ours or folder.holds(run, study.arms[run.arm]):
+            settings = compose_run(checked, run)
+            if not is_ours or folder.holds(run, settings):
                 continue
             known = RunFolder(Path(checked.paths.runs), run.name, run.fold).is_finished
             before = time.process_time()
-            trained = train_fold(compose_run(checked, run))
+            trained = train_fold(settings)
             seconds = None if known else time.process_time() - before
             folder.add(run, trained, overrides=study.arms[run.arm], cpu_seconds=seconds)
     table = folder.report(study, rounds=checked.rounds)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -167,7 +167,7 @@ class RunFolder:
         """
         if not self.config.is_file():
             return
-        changes = describe_changes(_plain(self.read_config()), _plain(config))
+        changes = describe_changes(plain_settings(self.read_config()), plain_settings(config))
         if data is not None and self.read_environment().get("data") != data:
             changes.append("the corpora, what is read of them, or the teachers have changed since")
         if changes and self.replaces:
@@ -300,13 +300,11 @@ def list_runs(root: Path) -> list[str]:
     return sorted({path.parents[1].name for path in root.glob("*/fold*/metrics.json")})
 
 
-def _plain(config: Any) -> dict[str, Any]:
+def plain_settings(config: Any) -> dict[str, Any]:
     """A run's settings as plain values; one that is newer than the run has its default."""
     try:
         filled = OmegaConf.merge(OmegaConf.structured(TrainConfig), config)
     except OmegaConfBaseException as error:
         fault = describe_error(error)
         raise ConfigError(f"another version of the package made it: {fault}") from error
-    plain = OmegaConf.to_container(filled, resolve=True, enum_to_str=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return cast(dict[str, Any], OmegaConf.to_container(filled, resolve=True, enum_to_str=True))

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from chaii.config.errors import ConfigError
 from chaii.config.study import StudyConfig, StudyRun
@@ -206,14 +207,27 @@ def test_a_record_tells_what_the_run_took_and_where(folder):
     assert {"tokens", "seconds", "commit", "hardware", "threads", "overrides"} <= set(record)
 
 
-def test_a_stored_run_counts_as_done_without_its_run_folder(folder):
-    assert folder.holds(RUN, [])
-    assert not folder.holds(OTHER, ["a=1"])
+def test_a_stored_run_counts_as_done_without_its_run_folder(folder, demo_run):
+    assert folder.holds(RUN, demo_run.read_config())
+    assert not folder.holds(OTHER, demo_run.read_config())
 
 
-def test_a_stored_run_with_other_overrides_is_refused(folder):
-    with pytest.raises(ConfigError, match=r"arm full, seed 1 was run with \[\], not \['a=2'\]"):
-        folder.holds(RUN, ["a=2"])
+@pytest.mark.parametrize("key", ["recipe.cutout.rate", "corpora.demo_chaii.max_examples"])
+def test_a_stored_run_with_other_settings_is_refused(folder, demo_run, key):
+    config = demo_run.read_config()
+    OmegaConf.update(config, key, 0.5 if "rate" in key else 7)
+    with pytest.raises(ConfigError, match="arm full, seed 1 was run with other settings"):
+        folder.holds(RUN, config)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("name", "b"), ("seed", 7), ("trainer.num_workers", 1), ("backbone.pretrained", "/moved")],
+)
+def test_settings_that_no_result_depends_on_are_no_others(folder, demo_run, key, value):
+    config = demo_run.read_config()
+    OmegaConf.update(config, key, value)
+    assert folder.holds(RUN, config)
 
 
 def test_a_run_that_is_added_twice_is_stored_once(folder, demo_run):
@@ -225,7 +239,7 @@ def test_a_run_that_is_added_twice_is_stored_once(folder, demo_run):
 
 def test_rows_of_a_run_without_a_record_are_replaced(folder, demo_run):
     (folder.path / "runs.json").unlink()  # as when it was killed between the two files
-    assert not folder.holds(RUN, [])
+    assert not folder.holds(RUN, demo_run.read_config())
     folder.add(RUN, demo_run, overrides=[], cpu_seconds=9.0)
     assert not folder.read_rows().duplicated(["arm", "seed", "fold", "id"]).any()
 

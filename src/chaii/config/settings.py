@@ -1,8 +1,11 @@
 """Settings as a flat table of full keys: their old names, and what differs between two of them."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 _NO_RESULT = re.compile(  # settings that no result depends on
@@ -68,6 +71,20 @@ def list_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[s
     """List key, old and new value of what differs; None where there is no such key."""
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     return [(key, old.get(key), new.get(key)) for key in keys]
+
+
+def digest_settings(config: Mapping[str, Any]) -> str:
+    """Digest the settings that a result depends on, without the run's own: name, fold and seed.
+
+    What is off (false, 0, None, empty) does not count, so that a new setting changes no old digest,
+    nor does a folder outside of `paths`, which is the machine's.
+    """
+    settings = {
+        key: value
+        for key, value in _comparable(config).items()
+        if value and key not in ("name", "fold", "seed") and not Path(str(value)).is_absolute()
+    }
+    return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:

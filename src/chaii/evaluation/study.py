@@ -14,11 +14,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from chaii.config.errors import ConfigError
+from chaii.config.schema import TrainConfig
+from chaii.config.settings import digest_settings
 from chaii.config.study import StudyConfig, StudyRun
 from chaii.evaluation.metrics import METRICS, score_rows
 from chaii.evaluation.oof_table import read_oof_table
 from chaii.files import claim, read_json, save_json, save_text, write_whole
-from chaii.run_folder import Prediction, RunFolder
+from chaii.run_folder import Prediction, RunFolder, plain_settings
 
 Records = Sequence[Mapping[str, Any]]  # of runs: arm, seed, fold and costs
 
@@ -167,9 +169,8 @@ def state_effects(effects: pd.DataFrame, *, changes: Mapping[str, str]) -> list[
     for row in effects[1:].to_dict("records"):
         change = changes.get(row["arm"], "")
         side = "better" if row["jaccard_effect"] > 0 else "worse"
-        finding = f"{side} than `{effects['arm'][0]}`" if row["p"] < 1 - LEVEL else "no finding"
-        is_one = np.isnan(row["p"])
-        finding = "no verdict from one run" if is_one else f"{finding}, p = {row['p']:.3f}"
+        found = f"{side} than `{effects['arm'][0]}`" if row["p"] < 1 - LEVEL else "no finding"
+        finding = f"{found}, p = {row['p']:.3f}" if row["p"] >= 0 else "no verdict from one run"
         effect = _format_effect(row, "jaccard")
         sentences.append(f"`{row['arm']}` ({change}): {effect} points of Jaccard; {finding}.")
     return sentences
@@ -241,7 +242,7 @@ class StudyFolder:
     path: Path
 
     def read_runs(self) -> list[dict[str, Any]]:
-        """Read the record of every finished run: arm, seed, fold, overrides and costs."""
+        """Read the record of every finished run: arm, seed, fold, settings and costs."""
         file = self.path / "runs.json"
         return read_json(file, list) if file.is_file() else []
 
@@ -256,21 +257,20 @@ class StudyFolder:
         with claim(self.path / ".locks" / f"{run.name}_fold{run.fold}") as is_ours:
             yield is_ours
 
-    def holds(self, run: StudyRun, overrides: Sequence[str]) -> bool:
+    def holds(self, run: StudyRun, config: TrainConfig) -> bool:
         """Tell whether the results of `run` are here.
 
         Raises:
-            ConfigError: they are, and were made with other overrides.
+            ConfigError: they are, and were made with other settings than `config`.
         """
-        for record in self.read_runs():
-            if _key(record) == (run.arm, run.seed, run.fold):
-                if record["overrides"] != list(overrides):
-                    raise ConfigError(
-                        f"{self.path}/runs.json: arm {run.arm}, seed {run.seed} was run with "
-                        f"{record['overrides']}, not {list(overrides)}; give the arm another name"
-                    )
-                return True
-        return False
+        stored = {_key(record): record for record in self.read_runs()}
+        record = stored.get((run.arm, run.seed, run.fold))
+        if record and record["settings"] != digest_settings(plain_settings(config)):
+            raise ConfigError(
+                f"{self.path}/runs.json: arm {run.arm}, seed {run.seed} was run with other "
+                f"settings, {record['overrides']} at {record['commit']}; give the arm another name"
+            )
+        return record is not None
 
     def add(
         self,
@@ -288,6 +288,7 @@ class StudyFolder:
         record = {
             **{name: getattr(run, name) for name in _KEY},
             "overrides": list(overrides),
+            "settings": digest_settings(plain_settings(folder.read_config())),
             **{name: metrics[name] for name in (*METRICS, "windows", "tokens", "seconds")},
             "cpu_seconds": cpu_seconds and round(cpu_seconds, 1),
             **{name: environment[name] for name in ("commit", "hardware", "threads", "versions")},

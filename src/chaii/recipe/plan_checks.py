@@ -108,11 +108,10 @@ def _check_repeats(name: str, store: TokenStore, answers: Sequence[Sequence[str]
     table = pd.DataFrame({"question": store.question, "context": store.context, "answer": accepted})
     pairs = ["question", "context"]
     contradicted = table.groupby(pairs)["answer"].transform("nunique") > 1
-    repeated = table.duplicated(pairs)
     repeats = "repeat the question and context of another"
     contradicts = "contradict another on the same question and context"
     for what, remedy, limit, found in (
-        (repeats, "keep one of each", _REPEATED, repeated),
+        (repeats, "keep one of each", _REPEATED, table.duplicated(pairs)),
         (contradicts, "correct them", _CONTRADICTED, contradicted),
     ):
         if found.sum() > max(_FEW, limit * len(table)):
