@@ -41,10 +41,10 @@ def main(config: DictConfig) -> None:
             settings = compose_run(checked, run)
             if not is_ours or folder.holds(run, settings):
                 continue
-            known = RunFolder(Path(checked.paths.runs), run.name, run.fold).is_finished
+            begun = RunFolder(Path(checked.paths.runs), run.name, run.fold).path.exists()
             before = time.process_time()
             trained = train_fold(settings)
-            seconds = None if known else time.process_time() - before
+            seconds = None if begun else time.process_time() - before
             folder.add(run, trained, overrides=study.arms[run.arm], cpu_seconds=seconds)
     table = folder.report(study, rounds=checked.rounds)
     print("\n" + table)

@@ -1,5 +1,6 @@
 """A study by its script: what it trains, what it leaves alone, what two processes share."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,16 @@ def test_processes_side_by_side_train_every_run_once(tmp_path):
     assert [process.returncode for process in processes] == [0, 0]
     runs = StudyFolder(tmp_path / "studies/demo").read_runs()
     assert sorted(run["arm"] for run in runs) == ["full", "no_cutout", "shuffled"]
+
+
+def test_the_cpu_time_of_a_run_that_was_begun_before_is_not_known(output, run_study):
+    file = output / "studies/demo/runs.json"
+    first, *others = json.loads(file.read_text())
+    assert first["cpu_seconds"] > 0
+    file.write_text(json.dumps(others))
+    assert run_study("study.seeds=[1]")[0] == 0
+    again = json.loads(file.read_text())[-1]
+    assert (again["arm"], again["cpu_seconds"]) == (first["arm"], None)
 
 
 def test_a_finished_study_is_only_compared(output, run_study):

@@ -282,7 +282,7 @@ class StudyFolder:
     ) -> None:
         """Take the scored rows and the costs of a finished run; several processes may add.
 
-        `cpu_seconds` is None where the run was trained before and its CPU time is not known.
+        `cpu_seconds` is None where another process trained the run before, at least in part.
         """
         metrics, environment = folder.read_metrics(), folder.read_environment()
         record = {
