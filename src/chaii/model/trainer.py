@@ -270,8 +270,7 @@ def training_arguments(
     precision = choose_precision(trainer.precision)
     scheduling = None
     if score and trainer.lr_scheduler_type == "reduce_lr_on_plateau":
-        # its own patience of 10 evaluations is longer than a training
-        scheduling = {"mode": "max", "patience": 1}
+        scheduling = {"mode": "max", "patience": 1}  # its own 10 evaluations outlast a training
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
