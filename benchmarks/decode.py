@@ -103,6 +103,7 @@ def decode_ours(case: Case) -> pd.DataFrame:
             case.offsets[tokens],
             start,
             end,
+            np.zeros(len(case.ids[rows])),
             MAX_TOKENS,
         )
         tables.append(decode_answers(logits))

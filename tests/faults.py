@@ -19,6 +19,13 @@ FAULTS = [
         "tests/model/test_training_settings.py -k highest",
     ),
     (
+        "the odds keep the logits of no answer",
+        "src/chaii/decoding/context_logits.py",
+        "if merge is Merge.odds",
+        "if False",
+        "tests/decoding/test_context_logits.py -k odds",
+    ),
+    (
         "the warm-up is ignored",
         TRAINER,
         "warmup_steps=backbone.warmup_ratio",

@@ -57,6 +57,12 @@ def test_other_batches_are_refused(load, corpora, tmp_path, monkeypatch):
         feeding.check_equal(corpora[0], tokenizer, tmp_path)
 
 
+def test_windows_merged_as_in_the_run_give_its_score(load, demo_run):
+    scores = load("merging").score_merges(demo_run).groupby("arm")["jaccard"].mean()
+    assert scores["max"] == pytest.approx(demo_run.read_metrics()["jaccard"])
+    assert set(scores.index) == {"max", "mean", "odds", "none"}
+
+
 def test_decoded_answers_are_no_worse_than_the_standard_ones(load):
     decode = load("decode")
     case = decode.make_case(120)

@@ -66,8 +66,12 @@ def write_squad(path, rows):
 
 
 def predict_perfectly(store, windows):
-    """Logits of 0, but 9 at the first and last token of the answer in each window that holds it."""
+    """Logits of 0, but 9 at the first and last token of the answer in each window that holds it.
+
+    Where a window does not hold it, those of "no answer" are 9.
+    """
     sides = [[], []]
+    null = np.where(windows[["start_token", "end_token"]] < 0, 9, 0).astype(np.float16)
     for window in windows.itertuples():
         *_, context = finished_input(store, window)
         for side, tokens in zip(sides, answer_positions(store, window, context), strict=True):
@@ -75,7 +79,7 @@ def predict_perfectly(store, windows):
             if window.start_token >= 0:
                 logits[tokens - context] = 9
             side.append(logits)
-    return [np.concatenate([*side, np.zeros(0, np.float16)]) for side in sides]
+    return [*(np.concatenate([*side, np.zeros(0, np.float16)]) for side in sides), null]
 
 
 def check_rows(rows, tokenizer, *, max_length, doc_stride, merge):

@@ -42,7 +42,7 @@ class Prediction:
     windows: pd.DataFrame
     start_logits: Halves  # (context tokens of all windows,)
     end_logits: Halves
-    null_logits: Halves | None = None  # (windows, 2); None in older run folders
+    null_logits: Halves  # (windows, 2)
 
     @staticmethod
     def write(
@@ -76,14 +76,13 @@ class Prediction:
         Raises:
             ValueError: a part is missing or damaged, or the parts do not fit each other.
         """
-        null = folder / "null_logits.npy"
         with reading(folder):
             stored = cls(
                 examples=Dataset(pq.read_table(folder / "examples.parquet")),
                 windows=pd.read_parquet(folder / "windows.parquet"),
                 start_logits=np.load(folder / "start_logits.npy", mmap_mode="r"),
                 end_logits=np.load(folder / "end_logits.npy", mmap_mode="r"),
-                null_logits=np.load(null) if null.is_file() else None,
+                null_logits=np.load(folder / "null_logits.npy"),
             )
             for name in ("example", "context_from", "context_to"):
                 if name not in stored.windows or stored.windows[name].dtype.kind != "i":
@@ -92,7 +91,7 @@ class Prediction:
             found = len(stored.start_logits), len(stored.end_logits)
             if found != (tokens, tokens):
                 raise ValueError(f"{found} logits for windows of {tokens} tokens")
-            if stored.null_logits is not None and len(stored.null_logits) != len(stored.windows):
+            if len(stored.null_logits) != len(stored.windows):
                 raise ValueError("null_logits.npy: must have one row per window")
         return stored
 

@@ -126,6 +126,31 @@ def test_of_several_windows_the_lowest_null_logit_counts(stored) -> None:
     assert logits.null.dtype == np.float32
 
 
+def test_the_odds_are_the_mean_above_no_answer_in_each_window(stored) -> None:
+    prediction, store = stored
+    seen: dict[tuple[int, int], list[float]] = {}
+    flat = iter(prediction.start_logits.astype(float))
+    for window, null in zip(prediction.windows.itertuples(), prediction.null_logits, strict=True):
+        for token in range(window.context_from, window.context_to):
+            seen.setdefault((window.example, token), []).append(next(flat) - float(null[0]))
+    expected = [sum(seen[key]) / len(seen[key]) for key in sorted(seen)]
+    logits = read_context_logits(prediction, store, max_answer_tokens=5, merge=Merge.odds)
+    assert logits.start.tolist() == pytest.approx(expected, abs=1e-5)
+    assert logits.null.tolist() == [0] * len(logits)
+
+
+@pytest.mark.parametrize("merge", list(Merge))
+def test_a_surer_no_answer_moves_a_window_down_in_the_odds_alone(stored, merge: Merge) -> None:
+    prediction, store = stored
+    surer = replace(prediction, null_logits=prediction.null_logits + np.float16(2))
+    before, after = (
+        read_context_logits(one, store, max_answer_tokens=5, merge=merge)
+        for one in (prediction, surer)
+    )
+    moved = 2 if merge is Merge.odds else 0
+    assert (before.end - after.end).tolist() == pytest.approx([moved] * len(before.end), abs=0.01)
+
+
 @pytest.mark.parametrize("merge", list(Merge))
 def test_selected_and_joined_rows_are_those_rows(stored, merge: Merge) -> None:
     logits = read_context_logits(*stored, max_answer_tokens=5, merge=merge)

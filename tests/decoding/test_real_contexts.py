@@ -42,10 +42,10 @@ def real(chaii_data, tmp_path_factory):
     windows = slide(store, max_length=256, doc_stride=64)
     torch.manual_seed(0)
     model = load_model(BackboneConfig("tiny", scratch=scratch, config=MODEL), tokenizer)
-    start, end, *_ = predict_logits(model, windows, store, batch_size=64, precision=Precision.fp32)
-    prediction = Prediction(examples, windows, start, end)
+    logits = predict_logits(model, windows, store, batch_size=64, precision=Precision.fp32)
+    prediction = Prediction(examples, windows, *logits)
     logits = read_context_logits(prediction, store, max_answer_tokens=MOST_TOKENS)
-    return windows, start, end, logits
+    return windows, prediction.start_logits, prediction.end_logits, logits
 
 
 def loop_over_n_best(windows, start_logits, end_logits, n=20):

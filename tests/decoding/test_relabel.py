@@ -31,9 +31,8 @@ def make_logits(examples, store):
     def make(row, start_char, *, start=0.0, end=0.0):
         windows = slide(store, max_length=200, doc_stride=50)
         values = np.zeros((2, store.context_lengths().sum()), np.float16)
-        logits = read_context_logits(
-            Prediction(examples, windows, *values), store, max_answer_tokens=5
-        )
+        prediction = Prediction(examples, windows, *values, np.zeros((len(windows), 2), np.float16))
+        logits = read_context_logits(prediction, store, max_answer_tokens=5)
         tokens = slice(logits.row_start[row], logits.row_start[row + 1])
         first, last = logits.offsets[tokens].T
         logits.start[tokens][first == start_char] = start

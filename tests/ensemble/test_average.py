@@ -21,7 +21,9 @@ def make_member(start: ArrayLike, end: ArrayLike, row_start: Sequence[int]) -> C
     rows = [str(row) for row in range(len(row_start) - 1)]
     start, end = (np.asarray(side, dtype=np.float32) for side in (start, end))
     offsets = np.zeros((len(start), 2), dtype=np.int32)
-    return ContextLogits(rows, rows, np.array(row_start), offsets, start, end, 30)
+    return ContextLogits(
+        rows, rows, np.array(row_start), offsets, start, end, np.zeros(len(rows)), 30
+    )
 
 
 def test_average_is_the_weighted_mean() -> None:
@@ -81,9 +83,8 @@ def test_unmerged_members_of_other_windows_are_refused() -> None:
         average_logits([member, shifted])
 
 
-def test_null_logits_are_averaged_where_all_members_have_them() -> None:
+def test_null_logits_are_averaged_too() -> None:
     low, high = (
         replace(random_member(0), null=np.full(3, value, dtype=np.float32)) for value in (1, 4)
     )
     assert average_logits([low, high], weights=[2, 1]).null.tolist() == [2, 2, 2]
-    assert average_logits([low, random_member(1)]).null is None

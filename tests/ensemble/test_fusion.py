@@ -41,6 +41,7 @@ def random_logits(rng, texts, *, max_tokens=None):
         offsets=np.array(offsets, dtype=np.int32).reshape(-1, 2),
         start=start,
         end=end,
+        null=np.zeros(len(texts)),
         max_answer_tokens=int(max_tokens or rng.integers(1, 8)),
     )
 

@@ -12,7 +12,8 @@ def prefer(word):
     """Logits of a voter that answers one of two words."""
     logits = np.where(np.arange(2) == word, 3.0, 0.0).astype(np.float32)
     offsets = np.array([[0, 4], [5, 9]], dtype=np.int32)
-    return ContextLogits(["a"], ["Rana Mira"], np.array([0, 2]), offsets, logits, logits, 1)
+    null, row_start = np.zeros(1), np.array([0, 2])
+    return ContextLogits(["a"], ["Rana Mira"], row_start, offsets, logits, logits, null, 1)
 
 
 @pytest.mark.parametrize("kind", [MethodKind.vote, MethodKind.fusion])

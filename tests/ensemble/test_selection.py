@@ -39,6 +39,7 @@ def pointing_at(places, *, context=CONTEXT, offsets=OFFSETS, sure=5.0):
         offsets=np.tile(offsets, (len(places), 1)),
         start=logits.ravel(),
         end=logits.ravel(),
+        null=np.zeros(len(places)),
         max_answer_tokens=3,
     )
 
@@ -194,15 +195,14 @@ def test_fewer_words_are_chosen_where_they_surely_gain():
     assert choose(lambda _: groups, gold_at(right), voters=["a"]).decode.max_words == 1
 
 
-def test_the_merging_of_windows_is_chosen_where_it_surely_gains():
+@pytest.mark.parametrize("better", [Merge.mean, Merge.odds])
+def test_the_merging_of_windows_is_chosen_where_it_surely_gains(better):
     rng = np.random.default_rng(0)
     right = rng.integers(10, size=210)
-    groups = {
-        Merge.max: {"a": pointing_at(np.where(rng.random(210) < 0.5, right, 0))},
-        Merge.mean: {"a": pointing_at(right)},
-    }
+    worse = {"a": pointing_at(np.where(rng.random(210) < 0.5, right, 0))}
+    groups = dict.fromkeys(Merge, worse) | {better: {"a": pointing_at(right)}}
     method = choose(groups.__getitem__, gold_at(right), voters=["a"])
-    assert method.decode.merge is Merge.mean
+    assert method.decode.merge is better
 
 
 def test_the_rule_for_ties_is_chosen_where_it_surely_gains():
@@ -216,7 +216,8 @@ def test_the_rule_for_ties_is_chosen_where_it_surely_gains():
 def test_a_gain_that_one_of_many_comparisons_has_by_chance_is_not_taken():
     right = np.random.default_rng(0).integers(9, size=210)
     worse = np.where(np.arange(210) < 4, right + 1, right)  # 4 rows: above 0 at 95 % alone
-    groups = {Merge.max: {"a": pointing_at(worse)}, Merge.mean: {"a": pointing_at(right)}}
+    better = {"a": pointing_at(right)}
+    groups = {Merge.max: {"a": pointing_at(worse)}, Merge.mean: better, Merge.odds: better}
     method = choose(groups.__getitem__, gold_at(right), voters=["a"])
     assert method.decode.merge is Merge.max
 

@@ -22,6 +22,7 @@ class Merge(Enum):
 
     max = "max"
     mean = "mean"
+    odds = "odds"  # mean above "no answer" of the same window; see benchmarks/merging.py: it helps
     none = "none"  # both ends of a span take their logits from the same window
 
 

@@ -35,15 +35,15 @@ class ContextLogits:
     offsets: IntArray  # (tokens, 2) half-open characters of each token in its context
     start: FloatArray  # (tokens,)
     end: FloatArray  # (tokens,)
+    null: FloatArray  # (rows,) start + end logit of no answer
     max_answer_tokens: int  # longest answer that the model was trained to give
     tokens_left: IntArray | None = None  # (tokens,) to the end of the window; None: merged windows
-    null: FloatArray | None = None  # (rows,) start + end logit of no answer; None: not stored
 
     def __post_init__(self) -> None:
         rows, tokens = len(self.row_start) - 1, self.row_start[-1]
-        fields = {"ids": rows, "contexts": rows, "offsets": tokens, "start": tokens, "end": tokens}
+        fields = dict.fromkeys(("ids", "contexts", "null"), rows)
+        fields |= dict.fromkeys(("offsets", "start", "end"), tokens)
         fields |= {} if self.tokens_left is None else {"tokens_left": tokens}
-        fields |= {} if self.null is None else {"null": rows}
         for name, expected in fields.items():
             if (found := len(getattr(self, name))) != expected:
                 raise ValueError(f"{name}: {found} for {rows} rows of {tokens} tokens")
@@ -64,7 +64,7 @@ class ContextLogits:
             start=self.start[tokens],
             end=self.end[tokens],
             tokens_left=None if self.tokens_left is None else self.tokens_left[tokens],
-            null=None if self.null is None else self.null[rows],
+            null=self.null[rows],
         )
 
 
@@ -79,13 +79,15 @@ def read_context_logits(
     """Merge the logits of windows into those of whole contexts, with the texts of the examples.
 
     `store` holds the tokens of the prediction's examples. With `rows`, only the logits of these
-    examples are read.
+    examples are read. With `Merge.odds` the logit of "no answer" is 0, as all others are above it.
 
     Raises:
         ValueError: see `merge_windows`.
     """
     if rows is not None:
         prediction, store = select_examples(prediction, rows), store.select(rows)
+    if merge is Merge.odds:
+        prediction = _subtract_nulls(prediction)
     windows, lengths = prediction.windows, store.context_lengths()
     tokens = expand_ranges(store.text_start[store.context], lengths)
     sides = prediction.start_logits, prediction.end_logits
@@ -96,12 +98,10 @@ def read_context_logits(
         width = (windows["context_to"] - windows["context_from"]).to_numpy(np.int64)
         tokens_left = np.repeat(np.cumsum(width), width) - np.arange(len(tokens))
         lengths = np.bincount(windows["example"], weights=width, minlength=len(lengths))
-    null = None
-    if prediction.null_logits is not None:
-        null = np.full(len(lengths), np.inf, dtype=np.float32)
-        # A window that sees the answer knows best that there is one: its logit is the lowest.
-        pair_sums = prediction.null_logits.astype(np.float32).sum(axis=1)
-        np.minimum.at(null, windows["example"].to_numpy(), pair_sums)
+    null = np.full(len(lengths), np.inf, dtype=np.float32)
+    # A window that sees the answer knows best that there is one: its logit is the lowest.
+    pair_sums = prediction.null_logits.astype(np.float32).sum(axis=1)
+    np.minimum.at(null, windows["example"].to_numpy(), pair_sums)
     return ContextLogits(
         ids=prediction.examples["id"][:],
         contexts=prediction.examples["context"][:],
@@ -132,7 +132,7 @@ def select_examples(prediction: Prediction, rows: IntArray) -> Prediction:
         windows=windows.iloc[chosen].assign(example=np.repeat(np.arange(len(rows)), count)),
         start_logits=prediction.start_logits[tokens],
         end_logits=prediction.end_logits[tokens],
-        null_logits=None if prediction.null_logits is None else prediction.null_logits[chosen],
+        null_logits=prediction.null_logits[chosen],
     )
 
 
@@ -145,7 +145,7 @@ def merge_windows(
     `context_to` (half-open range of the context tokens that it covers). `logits` are flat over
     exactly these tokens, window after window. `lengths` ``(examples,)`` is the number of context
     tokens of each example, zero allowed. A token that several windows cover gets their largest or
-    their mean logit; with `Merge.none` the logits stay as they are, window after window.
+    mean logit (that with `odds` too); with `Merge.none` they stay as they are, window after window.
 
     Raises:
         ValueError: a window leaves its context, the number of logits is not the number of tokens
@@ -159,7 +159,7 @@ def merge_windows(
     place = _locate_tokens(windows, lengths)
     if len(place) != len(logits):
         raise ValueError(f"{len(logits)} logits for windows that cover {len(place)} context tokens")
-    values = logits.astype(np.float32)  # half precision is slow to compare
+    values = logits.astype(np.float32, copy=False)  # half precision is slow to compare
     wrong = np.flatnonzero(~(values < np.inf))
     if wrong.size:
         why = "the model's weights are damaged, or its training diverged"
@@ -187,6 +187,15 @@ def join_logits(parts: Sequence[ContextLogits]) -> ContextLogits:
         arrays = [getattr(part, name) for part in parts]
         joined[name] = None if any(one is None for one in arrays) else np.concatenate(arrays)
     return replace(parts[0], **joined)
+
+
+def _subtract_nulls(prediction: Prediction) -> Prediction:
+    """Take from all logits those of "no answer" in their window."""
+    width = prediction.windows["context_to"] - prediction.windows["context_from"]
+    nulls = np.repeat(prediction.null_logits.astype(np.float32), width, axis=0).T
+    start, end = prediction.start_logits - nulls[0], prediction.end_logits - nulls[1]
+    none = np.zeros_like(prediction.null_logits)
+    return replace(prediction, start_logits=start, end_logits=end, null_logits=none)
 
 
 def _locate_tokens(windows: pd.DataFrame, lengths: IntArray) -> NDArray[np.int64]:

@@ -26,17 +26,12 @@ def decode_answers(logits: ContextLogits, *, decoding: DecodeConfig | None = Non
     -inf, or if the logit of no answer exceeds those of the best span by more than `null_threshold`.
 
     Returns columns id, prediction, score, start_char, end_char (half-open), one row per example.
-
-    Raises:
-        ValueError: `null_threshold` is set, and no null logits were stored.
     """
     decoding = decoding or DecodeConfig()
     start, end = score_tokens(logits.start, logits.end, logits.row_start, how=decoding.score)
     limit = limit_tokens(logits, decoding)
     spans = best_spans(start, end, logits.row_start, max_tokens=limit)
     if decoding.null_threshold is not None:
-        if logits.null is None:
-            raise ValueError("null_threshold: these logits were stored without those of no answer")
         row_from = logits.row_start[:-1]
         found = spans.score > -np.inf
         best = logits.start[(row_from + spans.start_token)[found]]

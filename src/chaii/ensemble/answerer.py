@@ -319,9 +319,7 @@ def _list_answers(logits: ContextLogits, decoding: DecodeConfig, options: Reader
     table = decode_n_best(numbered, n=number, decoding=decoding)
     limit = limit_tokens(logits, decoding)
     total = log_total(logits.start, logits.end, logits.row_start, max_tokens=limit)
-    nulls = np.full(len(logits), -np.inf)
-    if options.handle_impossible_answer and logits.null is not None:
-        nulls = logits.null
+    nulls = logits.null if options.handle_impossible_answer else np.full(len(logits), -np.inf)
     total = np.logaddexp(total, nulls)
     sums = {(row, 0, 0): np.exp(null - total[row]) for row, null in enumerate(nulls)}
     columns = (table[name].to_list() for name in ("id", "start_char", "end_char", "score"))

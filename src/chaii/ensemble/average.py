@@ -19,13 +19,13 @@ def average_logits(
 
     The members must share the tokenizer and the examples; their windows may differ if the logits
     are merged. Weights are positive and relative, 1 each by default. The order of the members does
-    not change a bit of the result. Null logits are kept where all members have them.
+    not change a bit of the result.
 
     Raises:
         ValueError: two members differ in their context tokens.
 
     >>> low, high = (
-    ...     ContextLogits(["q"], ["ab"], np.array([0, 1]), np.array([[0, 2]]), x, x, 30)
+    ...     ContextLogits(["q"], ["ab"], np.array([0, 1]), np.array([[0, 2]]), x, x, x, 30)
     ...     for x in np.array([[1], [4]], dtype=np.float32)
     ... )
     >>> average_logits([low, high], weights=[2, 1]).start
@@ -52,5 +52,4 @@ def average_logits(
         parts = (w / total * getattr(member, name).astype(float) for w, _, member in terms)
         return np.asarray(sum(parts), dtype=np.float32)
 
-    null = None if any(member.null is None for member in members) else mean("null")
-    return replace(first, start=mean("start"), end=mean("end"), null=null)
+    return replace(first, start=mean("start"), end=mean("end"), null=mean("null"))

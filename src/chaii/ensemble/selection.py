@@ -25,6 +25,7 @@ from chaii.evaluation.bootstrap import Interval, bootstrap_interval
 from chaii.evaluation.metrics import best_jaccard
 
 _Rows = NDArray[np.int64]
+_MERGES = {Merge.mean: "merged by mean", Merge.odds: "merged as odds", Merge.none: "not merged"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,7 @@ def describe_method(method: MethodConfig) -> str:
     name = str(method.group) if method.kind is MethodKind.single else method.kind.value
     decode = method.decode
     words = [name, decode.score.value]
-    words += {Merge.mean: ["merged by mean"], Merge.none: ["not merged"]}.get(decode.merge, [])
+    words += [_MERGES[decode.merge]] if decode.merge in _MERGES else []
     words += [f"at most {decode.max_words} words"] if decode.max_words else []
     if method.kind is MethodKind.vote:
         words += ["by text"] if method.vote_by is VoteBy.text else []
@@ -164,7 +165,7 @@ class _Search:
             tried += [replace(best, tie=tie) for tie in Tie if tie is not best.tie]
         best = max(tried, key=mean)
         # Merge.none is not tried: it cannot average members with windows of other lengths
-        merges = [one for one in (Merge.max, Merge.mean) if one is not best.decode.merge]
+        merges = [one for one in Merge if one not in (Merge.none, best.decode.merge)]
         varied: dict[str, Sequence[Any]] = {"max_words": self.search.max_words, "merge": merges}
         for name, values in varied.items():
             decodes = [replace(best.decode, **{name: value}) for value in values]

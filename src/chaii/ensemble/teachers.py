@@ -138,7 +138,6 @@ def _read(members: Sequence[Member], store: TokenStore, config: TrainConfig) -> 
         shared = {(member.fingerprint, length, stride): (store, windows)}
         job = Inference(member, names, settings, shared=shared)
         found = job.predict()  # students that start side by side share one reading
-        assert found.null_logits is not None
         null = np.full((len(store), 2), np.inf)
         np.minimum.at(null, windows["example"].to_numpy(), found.null_logits)
         for side, logits in enumerate((found.start_logits, found.end_logits)):

@@ -101,8 +101,7 @@ def bootstrap_effect(
     for number, run in enumerate(runs):
         groups = run.groupby("article")
         total, size = groups[list(METRICS)].sum().to_numpy(), groups.size().to_numpy()
-        # rounds that drew this run, once for each time they drew it
-        rounds_of = np.nonzero(drawn == number)[0]
+        rounds_of = np.nonzero(drawn == number)[0]  # a round as often as it drew this run
         articles = generator.integers(len(size), size=(len(rounds_of), len(size)))
         means = total[articles].sum(axis=1) / size[articles].sum(axis=1)[:, None]
         np.add.at(sums, rounds_of, means)
