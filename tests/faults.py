@@ -19,6 +19,13 @@ FAULTS = [
         "tests/model/test_training_settings.py -k highest",
     ),
     (
+        "a reader does not pad to few lengths",
+        "src/chaii/ensemble/answerer.py",
+        "pad_to_multiple_of=_PADDING if is_padded else None",
+        "pad_to_multiple_of=None",
+        "tests/test_reader.py -k few_lengths",
+    ),
+    (
         "the odds keep the logits of no answer",
         "src/chaii/decoding/context_logits.py",
         "if merge is Merge.odds",

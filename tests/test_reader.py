@@ -55,6 +55,22 @@ def demo_runs(train_demo, tmp_path_factory):
     return output / "runs"
 
 
+@pytest.mark.parametrize(
+    ("precision", "most", "step"), [("bf16", 48, 16), ("bf16", 50, None), ("fp32", 48, None)]
+)
+def test_bfloat16_is_padded_to_few_lengths(save_checkpoint, monkeypatch, precision, most, step):
+    steps, predict = [], answerer.predict_logits
+
+    def note(*inputs, pad_to_multiple_of, **options):
+        steps.append(pad_to_multiple_of)
+        return predict(*inputs, pad_to_multiple_of=pad_to_multiple_of, **options)
+
+    monkeypatch.setattr(answerer, "predict_logits", note)
+    reader = Reader.from_pretrained(save_checkpoint(), precision=precision)
+    reader(question="गंगा?", context="गंगा नदी", max_seq_len=most, doc_stride=8)
+    assert steps == [step]
+
+
 def test_nothing_heavy_is_imported_before_it_is_used():
     code = "import sys; from chaii import Reader; print({'torch', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

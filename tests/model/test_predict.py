@@ -31,6 +31,21 @@ def test_logits_equal_those_of_each_window_alone(kind, make_model, toy_plan, toy
     assert start.dtype == np.float16
 
 
+@pytest.mark.parametrize("kind", list(TokenizerKind))
+def test_batches_padded_to_a_multiple_give_the_same_logits(kind, make_model, toy_plan, toy_store):
+    model, lengths = make_model(kind), []
+    inputs = model, toy_plan[kind], toy_store[kind]
+    options = {"batch_size": 5, "precision": Precision.fp32}
+    expected = predict_logits(*inputs, **options)
+    model.register_forward_pre_hook(
+        lambda _model, _args, inputs: lengths.append(inputs["input_ids"].shape[1]), with_kwargs=True
+    )
+    found = predict_logits(*inputs, **options, pad_to_multiple_of=16)
+    assert {length % 16 for length in lengths} == {0}
+    for side, same in zip(found, expected, strict=True):
+        np.testing.assert_allclose(side, same, atol=1e-3)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_the_model_computes_in_the_precision(precision, make_model, toy_plan, toy_store):
     kind, seen = TokenizerKind.wordpiece, []

@@ -35,6 +35,7 @@ Source = str | Path | Sequence[str | Path]
 Pairs = Sequence[tuple[str, str]]  # of question and context
 Answers = list[list[dict[str, Any]]]  # to each pair, best first: score, start, end, answer
 
+_PADDING = 16  # tokens; on a CPU, torch makes and keeps a bfloat16 kernel for each new length
 _N_BEST = 20  # spans that are widened to words, some of them to the same
 
 
@@ -285,12 +286,14 @@ class Answerer:
         if length > (limit := self.tokenizers[name].model_max_length):
             raise ValueError(f"max_seq_len={length}: must be at most {limit}, as {name} reads")
         windows = slide(store, max_length=length, doc_stride=stride)
+        is_padded = self.precision is Precision.bf16 and length % _PADDING == 0
         logits = predict_logits(
             loaded.model,
             windows,
             store,
             batch_size=self.batch_size,
             precision=self.precision,
+            pad_to_multiple_of=_PADDING if is_padded else None,
             progress=False,
         )
         return Prediction(examples, windows, *logits)

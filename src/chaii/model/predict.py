@@ -53,12 +53,13 @@ def predict_logits(
     *,
     batch_size: int,
     precision: Precision = Precision.auto,
+    pad_to_multiple_of: int | None = None,
     progress: bool = True,
 ) -> WindowLogits:
     """Run `model` over a windows table of one corpus, longest windows first.
 
     `batch_size` is an upper bound: on a CPU, batches of long windows are smaller. `progress` shows
-    a bar.
+    a bar. Batches are padded to a multiple of so many tokens; None: to one of `padding_step`.
     """
     width = (windows["context_to"] - windows["context_from"]).to_numpy(np.int64)
     first = np.cumsum(width) - width
@@ -73,6 +74,7 @@ def predict_logits(
         store,
         batch_size=batch_size,
         precision=choose_precision(precision),
+        pad_to_multiple_of=pad_to_multiple_of,
         progress=progress,
     ):
         for row, start_row, end_row in zip(rows, *logits, strict=True):
@@ -90,6 +92,7 @@ def run_batches(
     *,
     batch_size: int,
     precision: Precision,
+    pad_to_multiple_of: int | None = None,
     progress: bool,
 ) -> Iterator[tuple[Any, Any, Any]]:
     """Yield the rows of each batch, longest first, and their logits, ``(rows, tokens)`` each."""
@@ -100,8 +103,9 @@ def run_batches(
     if model.device.type == "cpu":
         batch_size = min(batch_size, max(1, _CPU_TOKENS // int(length.max(initial=1))))
     batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+    step = pad_to_multiple_of or padding_step()
     outputs = (
-        (rows, _forward(model, [dataset[row] for row in rows], store, precision=precision))
+        (rows, _forward(model, [dataset[row] for row in rows], store, precision, step))
         for rows in tqdm(batches, "predict", unit="batch", leave=False, disable=not progress)
     )
     # a batch is read while the next one is computed, so that a GPU never waits for the CPU
@@ -110,9 +114,9 @@ def run_batches(
         yield rows, start.float().cpu().numpy(), end.float().cpu().numpy()
 
 
-def _forward(model: Any, features: Any, store: TokenStore, *, precision: Precision) -> Any:
+def _forward(model: Any, features: Any, store: TokenStore, precision: Precision, step: int) -> Any:
     """Start the computation of a batch; a GPU goes on with it while the CPU does other work."""
-    types, step = takes_type_ids(model), padding_step()
+    types = takes_type_ids(model)
     batch = collate(features, template=store.template, type_ids=types, pad_to_multiple_of=step)
     inputs = {name: part.to(model.device) for name, part in batch.items() if name not in TARGETS}
     half = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(precision)
