@@ -119,7 +119,7 @@ def test_tokens_come_with_their_texts(stored) -> None:
 
 def test_of_several_windows_the_lowest_null_logit_counts(stored) -> None:
     prediction, store = stored
-    logits = read_context_logits(prediction, store, max_answer_tokens=5)
+    logits = read_context_logits(prediction, store, max_answer_tokens=5, merge=Merge.max)
     sums = prediction.null_logits.astype(np.float32).sum(axis=1)
     lowest = [sums[prediction.windows["example"] == row].min() for row in range(len(logits))]
     assert logits.null.tolist() == lowest

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from chaii.config.corpora import CorpusConfig, CorpusFormat
+from chaii.config.ensemble import Merge
 from chaii.config.schema import BackboneConfig, Precision, ScratchConfig, TokenizerKind
 from chaii.corpus.readers import read_corpus
 from chaii.corpus.training_data import distinct_texts
@@ -44,7 +45,7 @@ def real(chaii_data, tmp_path_factory):
     model = load_model(BackboneConfig("tiny", scratch=scratch, config=MODEL), tokenizer)
     logits = predict_logits(model, windows, store, batch_size=64, precision=Precision.fp32)
     prediction = Prediction(examples, windows, *logits)
-    logits = read_context_logits(prediction, store, max_answer_tokens=MOST_TOKENS)
+    logits = read_context_logits(prediction, store, max_answer_tokens=MOST_TOKENS, merge=Merge.max)
     return windows, prediction.start_logits, prediction.end_logits, logits
 
 

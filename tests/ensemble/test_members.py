@@ -160,7 +160,7 @@ def test_verify_compares_every_byte_of_the_held_out_tokens(run, ensemble_config,
     given = [f"paths.runs={run.root}", f"ensemble.members=[{run.name}]"]
     for verify in ("false", "true"):
         config = ensemble_config(run.root.parent, *given, f"verify={verify}")
-        load_oof_predictions(gather_members(config).members, config)
+        load_oof_predictions(gather_members(config).members, config, merge=Merge.odds)
     assert asked == [False, True]
 
 
@@ -215,7 +215,8 @@ def test_weights_of_members_act_on_held_out_rows(run, infer):
     logits = np.load(other.logits / "start_logits.npy")
     np.save(other.logits / "start_logits.npy", logits + np.float16(8))
     heavy = replace(light, run=other, weight=3.0)
-    alone, both = (load_oof_predictions(members, config) for members in ([light], [light, heavy]))
+    groups = [light], [light, heavy]
+    alone, both = (load_oof_predictions(group, config, merge=Merge.odds) for group in groups)
     np.testing.assert_allclose(both.logits.start - alone.logits.start, 6, atol=0.02)
     np.testing.assert_allclose(both.logits.end, alone.logits.end)
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
+from chaii.config.ensemble import Merge
 from chaii.config.errors import ConfigError
 from chaii.decoding.decode import decode_answers
 from chaii.ensemble import members
@@ -74,7 +75,7 @@ def test_the_average_of_disjoint_folds_scores_as_their_mean(submission):
 def test_one_run_alone_answers_exactly_as_it_did_out_of_fold(three_backbones, ensemble_config):
     config = ensemble_config(three_backbones, "ensemble.members=[demo_xlmr]")
     group = gather_members(config).groups["tiny_xlmr"]
-    examples, logits = load_oof_predictions(group, config)
+    examples, logits = load_oof_predictions(group, config, merge=Merge.odds)
     oof = read_oof_table([member.run.oof for member in group]).set_index("id")["prediction"]
     ours = pd.Series(list(decode_answers(logits)["prediction"]), index=examples["id"])
     assert ours.sort_index().to_dict() == oof.sort_index().to_dict()
@@ -354,15 +355,15 @@ def test_runs_of_one_backbone_may_cut_their_windows_otherwise(
     train_demo(three_backbones, "name=narrow", *lengths, *HARDLY)
     config = ensemble_config(three_backbones, "ensemble.members=[demo_muril,narrow]")
     group = [m for m in gather_members(config).groups["tiny_muril"] if m.run.fold == "0"]
-    wide, narrow = (load_oof_predictions([member], config)[1] for member in group)
-    _, both = load_oof_predictions(group, config)
+    wide, narrow = (load_oof_predictions([member], config, merge=Merge.odds)[1] for member in group)
+    _, both = load_oof_predictions(group, config, merge=Merge.odds)
     assert not np.array_equal(wide.start, narrow.start)
     np.testing.assert_allclose(both.start, (wide.start + narrow.start) / 2, rtol=1e-5)
     weighted = ensemble_config(
         three_backbones, "ensemble.members=[demo_muril,narrow]", "+ensemble.weights.narrow=3"
     )
     group = [m for m in gather_members(weighted).groups["tiny_muril"] if m.run.fold == "0"]
-    _, both = load_oof_predictions(group, weighted)
+    _, both = load_oof_predictions(group, weighted, merge=Merge.odds)
     np.testing.assert_allclose(both.start, (wide.start + 3 * narrow.start) / 4, rtol=1e-5)
 
 

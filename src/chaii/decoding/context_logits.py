@@ -73,7 +73,7 @@ def read_context_logits(
     store: TokenStore,
     *,
     max_answer_tokens: int,
-    merge: Merge = Merge.max,
+    merge: Merge = Merge.odds,
     rows: IntArray | None = None,
 ) -> ContextLogits:
     """Merge the logits of windows into those of whole contexts, with the texts of the examples.

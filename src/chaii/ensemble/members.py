@@ -256,7 +256,7 @@ def load_test_logits(
 
 
 def load_oof_predictions(
-    members: Sequence[Member], config: EnsembleConfig, *, merge: Merge = Merge.max
+    members: Sequence[Member], config: EnsembleConfig, *, merge: Merge
 ) -> OofPredictions | None:
     """Average the logits of a group for each row over the members that held it out.
 

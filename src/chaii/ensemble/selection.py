@@ -25,7 +25,7 @@ from chaii.evaluation.bootstrap import Interval, bootstrap_interval
 from chaii.evaluation.metrics import best_jaccard
 
 _Rows = NDArray[np.int64]
-_MERGES = {Merge.mean: "merged by mean", Merge.odds: "merged as odds", Merge.none: "not merged"}
+_MERGES = {Merge.max: "merged by maximum", Merge.mean: "merged by mean", Merge.none: "not merged"}
 
 
 @dataclass(frozen=True, eq=False)
