@@ -4,11 +4,12 @@ The questions of XQuAD-en, about single paragraphs of many lengths and about who
 answered one per call, then as a stream; all of that again for some rounds. In the first round the
 libraries keep what they make for each new length of a batch.
 
-    CHAII_DATA=corpora python benchmarks/reader_memory.py --model data/runs/my/fold0/model
+    CHAII_DATA=corpora python benchmarks/reader_memory.py --model data/runs/english_minilm/fold0/model
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def measure_rounds(model: str, precision: str, what: str, numbers: tuple[int, in
 def main() -> None:
     model = {"default": "data/runs/english_minilm/fold0/model", "help": "folder of a checkpoint"}
     arguments = parse_arguments(__doc__, model=model)
-    if not Path(arguments.model, "config.json").is_file():
+    if "CHAII_DATA" not in os.environ or not Path(arguments.model, "config.json").is_file():
         raise SystemExit("set CHAII_DATA, and --model to the folder of an extractive checkpoint")
     lines = []
     for precision in ("auto", "fp32"):

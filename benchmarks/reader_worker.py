@@ -1,8 +1,8 @@
 """Answer questions as one tool does, in an interpreter of its own: see `workers.py`.
 
 ``{"questions": path, "batch_size": n}`` answers all questions of a file, one per call if n is 0,
-and replies with the answers, the seconds and the peak memory in MiB. Every tool loads the same
-checkpoint, uses windows of 384 tokens with a stride of 128, and answers of at most 30 tokens.
+and replies with the answers and the seconds. Every tool loads the same checkpoint, uses windows of
+384 tokens with a stride of 128, and answers of at most 30 tokens.
 
     python benchmarks/reader_worker.py reader|pipeline|haystack model.folder threads precision
 """
@@ -86,9 +86,7 @@ def main():
         answers = answer(rows, request["batch_size"])
         seconds = time.perf_counter() - began
         places = [[found["start"], found["end"]] for found in answers]
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-        print(json.dumps({"seconds": seconds, "answers": places, "memory": peak}), flush=True)
+        print(json.dumps({"seconds": seconds, "answers": places}), flush=True)
 
 
 if __name__ == "__main__":

@@ -107,9 +107,7 @@ def measure(
             if (tool, size) != ("haystack", BATCH)  # it has no batches of questions
         }
         replies = {way: one() for way, one in ask.items()}
-        before = {way[0]: reply["memory"] for way, reply in replies.items()}  # of its last way
         seconds = dict(zip(ask, alternate(*ask.values(), pairs=pairs), strict=True))
-        after = ask["reader", 0]()["memory"]
     asked = f"{len(rows)} questions, threads: {torch.get_num_threads()}"
     lines = []
     for tool, size in ask:
@@ -125,15 +123,7 @@ def measure(
                 note=f"{asked}; {describe_answers(rows, golds, *answers, reader)}",
             )
             lines.append(line)
-    grown = Line(
-        f"{what}: memory of the reader after {2 * pairs + 3} times the questions",
-        f"{after:.0f} MiB",
-        f"{before['reader']:.0f} MiB after the first time",
-        after / before["reader"],
-        at_most=1.1,
-        note=f"pipeline {before['pipeline']:.0f} MiB, Haystack {before['haystack']:.0f} MiB",
-    )
-    return [*lines, grown]
+    return lines
 
 
 def main() -> None:
