@@ -4,7 +4,7 @@ The questions of XQuAD-en, about single paragraphs of many lengths and about who
 answered one per call, then as a stream; all of that again for some rounds. In the first round the
 libraries keep what they make for each new length of a batch.
 
-    CHAII_DATA=corpora python benchmarks/reader_memory.py --model data/runs/english_minilm/fold0/model
+    CHAII_DATA=corpora python benchmarks/reader_memory.py --model folder/of/checkpoint
 """
 
 from __future__ import annotations
