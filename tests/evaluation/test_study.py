@@ -151,6 +151,13 @@ def test_the_table_names_the_arms_and_fits_a_page(effects):
     assert max(map(len, text.partition("\n\n")[0].splitlines())) < 110
 
 
+def test_a_cost_that_was_not_measured_is_left_empty(effects):
+    table = effects.reset_index()
+    costs = [{**cost, "cpu_seconds": None} for cost in make_costs(table)]
+    *_, minutes, _ = format_effects(table, costs).splitlines()[2].split("|")
+    assert not minutes.strip()
+
+
 def test_the_plot_has_a_line_per_arm_but_the_reference(effects):
     axis = draw_effects(effects.reset_index()).axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["good", "same", "bad"]

@@ -145,13 +145,14 @@ def format_effects(
             metric: f"{100 * row[metric]:.1f}" if number == 0 else _format_effect(row, metric)
             for metric in METRICS
         }
-        cost = costs.loc[row["arm"]]
+        tokens, seconds = costs.loc[row["arm"]]
         lines.append(
             {"arm": row["arm"]}
             | ({"change": changes.get(row["arm"], "")} if changes else {})
             | shown
             | {"p": "" if np.isnan(row["p"]) else f"{row['p']:.3f}"}
-            | {"Mtok": f"{cost['tokens'] / 1e6:.2f}", "min": f"{cost['cpu_seconds'] / 60:.1f}"}
+            | {"Mtok": f"{tokens / 1e6:.2f}"}
+            | {"min": "" if np.isnan(seconds) else f"{seconds / 60:.1f}"}
         )
     table = pd.DataFrame(lines).to_markdown(index=False, tablefmt="github", disable_numparse=True)
     fewest, most = effects["runs"].min(), effects["runs"].max()
