@@ -23,6 +23,7 @@ from measure import Line, alternate, compare, in_fresh_process, parse_arguments,
 from numpy.typing import NDArray
 from standard_answers import choose_answers
 
+from chaii.config.ensemble import Merge
 from chaii.decoding.context_logits import ContextLogits, merge_windows
 from chaii.decoding.decode import decode_answers
 from chaii.recipe.span_labels import expand_ranges
@@ -92,7 +93,7 @@ def decode_ours(case: Case) -> pd.DataFrame:
         flat = slice(logit_at[begin], logit_at[end])
         windows = case.windows[begin:end].assign(example=example[begin:end] - first)
         start, end = (
-            merge_windows(windows, logits[flat], lengths=case.lengths[rows])
+            merge_windows(windows, logits[flat], lengths=case.lengths[rows], merge=Merge.max)
             for logits in (case.start, case.end)
         )
         tokens = slice(token_at[rows.start], token_at[rows.stop])
@@ -175,7 +176,7 @@ def compare_time(case: Case, *, pairs: int) -> Line:
 
     def merge() -> None:
         for logits in (case.start, case.end):
-            merge_windows(case.windows, logits, lengths=case.lengths)
+            merge_windows(case.windows, logits, lengths=case.lengths, merge=Merge.max)
 
     loop = partial(choose_answers, case.ids, case.contexts, **standard, max_tokens=MAX_TOKENS)
     ours, theirs, merging = alternate(partial(decode_ours, case), loop, merge, pairs=pairs)

@@ -70,14 +70,14 @@ def test_windows_that_do_not_fit_are_refused(
 ) -> None:
     logits = np.zeros(tokens, dtype=np.float32)
     with pytest.raises(ValueError, match=message):
-        merge_windows(table_of(window), logits, lengths=np.array([3]))
+        merge_windows(table_of(window), logits, lengths=np.array([3]), merge=Merge.max)
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_broken_logits_are_refused(broken: float) -> None:
     logits = np.array([0, broken, 0], dtype=np.float16)
     with pytest.raises(ValueError, match=r"1 of 3 logits are NaN or \+inf, the first at 1"):
-        merge_windows(table_of((0, 0, 3)), logits, lengths=np.array([3]))
+        merge_windows(table_of((0, 0, 3)), logits, lengths=np.array([3]), merge=Merge.max)
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ class RecipeConfig:
     """Stages in the order of training, and the windows for prediction."""
 
     stages: list[StageConfig] = MISSING
-    mixed: bool = False  # all stages' windows in one random order: better in study=recipe
+    mixed: bool = False  # all stages' windows in one random order; study=recipe compares
     group_by_length: bool = True  # each step holds all lengths, sorted, so that little is padded
     max_tokens: int | None = None  # windows are drawn evenly from all stages to this many tokens
     reset_optimizer: bool = False  # a fresh optimiser and schedule for every stage

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chaii.config.ensemble import Merge
+from chaii.config.ensemble import DecodeConfig, Merge
 from chaii.recipe.span_labels import IntArray, expand_ranges
 from chaii.recipe.token_store import TokenStore
 from chaii.run_folder import Prediction
@@ -73,7 +73,7 @@ def read_context_logits(
     store: TokenStore,
     *,
     max_answer_tokens: int,
-    merge: Merge = Merge.odds,
+    merge: Merge = DecodeConfig.merge,
     rows: IntArray | None = None,
 ) -> ContextLogits:
     """Merge the logits of windows into those of whole contexts, with the texts of the examples.
@@ -137,7 +137,7 @@ def select_examples(prediction: Prediction, rows: IntArray) -> Prediction:
 
 
 def merge_windows(
-    windows: pd.DataFrame, logits: FloatArray, *, lengths: IntArray, merge: Merge = Merge.max
+    windows: pd.DataFrame, logits: FloatArray, *, lengths: IntArray, merge: Merge
 ) -> NDArray[np.float32]:
     """Merge the logits of overlapping windows into one logit per token, ``(tokens,)``.
 

@@ -9,7 +9,7 @@ import pandas as pd
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from chaii.config.ensemble import EnsembleConfig
+from chaii.config.ensemble import EnsembleConfig, Merge
 from chaii.config.errors import ConfigError
 from chaii.config.schema import TrainConfig
 from chaii.decoding.context_logits import merge_windows
@@ -141,7 +141,7 @@ def _read(members: Sequence[Member], store: TokenStore, config: TrainConfig) -> 
         null = np.full((len(store), 2), np.inf)
         np.minimum.at(null, windows["example"].to_numpy(), found.null_logits)
         for side, logits in enumerate((found.start_logits, found.end_logits)):
-            merged = merge_windows(windows, logits, lengths=lengths)
+            merged = merge_windows(windows, logits, lengths=lengths, merge=Merge.max)
             total[side] += np.insert(merged, row_start[:-1], null[:, side]) / len(members)
     row_start = row_start + np.arange(len(store) + 1)
     return np.stack([softmax_rows(side, row_start) for side in total])

@@ -197,7 +197,8 @@ def draw_effects(effects: pd.DataFrame) -> Figure:
             axis.axvline(0, color="black", linewidth=1)
             axis.grid(axis="x", alpha=0.3)
             axis.set(xlabel=f"effect on {metric}, points")
-        figure.suptitle(f"blue: p < {1 - LEVEL:.2f} after Holm's correction", fontsize=9)
+        meaning = f"blue: effect on jaccard, p < {1 - LEVEL:.2f} after Holm's correction"
+        figure.suptitle(meaning, fontsize=9)
         axes[0].set_yticks(places, shown["arm"])
         axes[0].invert_yaxis()
     return figure
