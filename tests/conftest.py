@@ -18,6 +18,7 @@ from unittest import mock
 
 import pytest
 from datasets import Dataset
+from hydra._internal.hydra import Hydra
 
 from chaii.config import compose
 from chaii.config.checks import check_ensemble, check_train
@@ -52,6 +53,20 @@ def demo_is_generated_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpora, "generate_files", generate_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configurations_are_composed_once():
+    """Leave out Hydra's first composition of a script's configuration: it reads `hydra.mode`."""
+    read_mode = Hydra.get_mode
+
+    def read_given_mode(self, config_name, overrides):
+        is_given = any("hydra.mode" in override for override in overrides)
+        return read_mode(self, config_name, overrides) if is_given else None  # -m decides
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hydra, "get_mode", read_given_mode)
         yield
 
 

@@ -136,7 +136,7 @@ CASES = {  # a command, and what its line says
     "ensemble method.kind=guess": "method.kind: Invalid value 'guess', expected one of",
     "ensemble method.kind=single": "method.group=None: set it where method.kind is single",
     "ensemble +ensemble.weights.gone=1": "ensemble.weights.gone: no member",
-    "ablate study=gone": "study=gone: conf/ has no .*; one of demo, ",
+    "ablate study=gone": "study=gone: conf/ has no .*; one of confirmation, demo, ",
     "ablate study.reference=gone": "study.reference=gone: must be one of the arms",
     "ablate study.folds=[9]": "fold=9: must be all, or below folds.num_folds=2",
     "ablate +study.arms.evil=[seed]": "seed: no override of the form key=value",

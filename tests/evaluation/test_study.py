@@ -7,20 +7,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
+from scipy.stats import t, ttest_1samp
 
 from chaii.config.errors import ConfigError
 from chaii.config.study import StudyConfig, StudyRun
 from chaii.evaluation.study import (
     StudyFolder,
-    bootstrap_effect,
+    bootstrap_errors,
     compare_arms,
     correct_holm,
     draw_effects,
     format_effects,
     state_effects,
+    state_missing,
 )
 
 ARTICLES, QUESTIONS = 16, 20
+ARMS = list(enumerate(("full", "toy")))
 
 
 def make_arm(arm, *, runs, gain, seed=0, run_spread=0.0, article_spread=0.0, noise=0.3):
@@ -59,10 +62,24 @@ def test_an_effect_is_the_difference_of_the_means(effects):
     )
 
 
+def test_wins_are_the_runs_that_beat_the_reference(effects):
+    assert effects.loc[["good", "bad"], "wins"].tolist() == [4, 0]
+    assert 0 < effects.loc["same", "wins"] < 4
+
+
 def test_large_effects_are_significant_and_none_is_not(effects):
     significant = effects["p"] < 0.05
     assert significant.to_dict() == {"full": False, "good": True, "same": False, "bad": True}
     assert effects.loc["same", "jaccard_low"] < 0 < effects.loc["same", "jaccard_high"]
+
+
+def test_an_arm_without_a_run_is_named(effects):
+    table = effects.reset_index()
+    arms = {arm: [] for arm in table["arm"]}
+    study = StudyConfig("toy", [], arms, "full", [1])
+    assert state_missing(table, study) == []
+    study.arms["late"] = []
+    assert state_missing(table, study) == ["Not run yet: late."]
 
 
 def test_rows_are_paired_by_id_whatever_their_order():
@@ -98,40 +115,44 @@ def test_one_run_gives_figures_and_no_verdict():
     draw_effects(effects)
 
 
-@pytest.mark.parametrize(
-    ("run_spread", "article_spread"), [(0.0, 0.0), (0.02, 0.0), (0.0, 0.05), (0.02, 0.05)]
-)
+def test_where_only_runs_differ_the_interval_is_that_of_the_t_test():
+    rows = [make_arm(arm, runs=6, gain=0, seed=n, run_spread=0.05 * n, noise=0) for n, arm in ARMS]
+    effect = compare_arms(pd.concat(rows), reference="full", rounds=20_000).iloc[1]
+    test = ttest_1samp(rows[1].groupby("seed")["f1"].mean(), 0)
+    assert effect["p"] == pytest.approx(test.pvalue, rel=0.05)
+    ends = test.confidence_interval(0.95)
+    assert effect[["f1_low", "f1_high"]].tolist() == pytest.approx(list(ends), rel=0.03)
+
+
+@pytest.mark.parametrize(("run_spread", "article_spread"), [(0.0, 0.0), (0.02, 0.05), (0.08, 0.0)])
 def test_the_interval_covers_no_effect_as_often_as_it_says(run_spread, article_spread):
     covered = []
     for seed in range(60):
-        differences = make_arm(
-            "toy",
-            runs=6,
-            gain=0.0,
-            seed=seed,
-            run_spread=run_spread,
-            article_spread=article_spread,
-        )
-        draws = bootstrap_effect(differences, rounds=400, seed=seed)["jaccard"]
-        low, high = np.quantile(draws, [0.025, 0.975])
-        covered.append(low <= 0 <= high)
-    assert np.mean(covered) >= 0.9
+        spreads = {"run_spread": run_spread, "article_spread": article_spread}
+        rows = make_arm("toy", runs=6, gain=0.0, seed=seed, **spreads)
+        error = bootstrap_errors(rows, rounds=200, seed=seed)["jaccard"]
+        covered.append(abs(rows["jaccard"].mean()) <= t(5).ppf(0.975) * error)
+    assert np.mean(covered) >= 0.92
+
+
+def test_equal_rows_show_no_effect():
+    full = make_arm("full", runs=3, gain=0.5)
+    effect = compare_arms(pd.concat([full, full.assign(arm="toy")]), reference="full", rounds=100)
+    assert effect[["jaccard_low", "jaccard_high", "p"]].iloc[1].tolist() == [0, 0, 1]
 
 
 def test_the_spread_between_runs_widens_the_interval():
-    widths = []
+    errors = []
     for spread in (0.0, 0.1):
         rows = make_arm("toy", runs=6, gain=0.0, run_spread=spread)
-        widths.append(
-            np.ptp(np.quantile(bootstrap_effect(rows, rounds=1000, seed=0)["f1"], [0, 1]))
-        )
-    assert widths[1] > 1.5 * widths[0]
+        errors.append(bootstrap_errors(rows, rounds=1000, seed=0)["f1"])
+    assert errors[1] > 1.5 * errors[0]
 
 
 def test_the_same_rows_give_the_same_interval():
     rows = make_arm("toy", runs=3, gain=0.1)
-    first, second = (bootstrap_effect(rows, rounds=100, seed=3)["exact"] for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+    first, second = (bootstrap_errors(rows, rounds=100, seed=3) for _ in range(2))
+    assert first == second
 
 
 def test_holm_is_stricter_for_more_arms():
@@ -148,7 +169,7 @@ def test_the_table_names_the_arms_and_fits_a_page(effects):
     text = format_effects(table, make_costs(table))
     assert "better: good; worse: bad" in text
     assert "| same " in text
-    assert max(map(len, text.partition("\n\n")[0].splitlines())) < 110
+    assert max(map(len, text.partition("\n\n")[0].splitlines())) < 115
 
 
 def test_a_cost_that_was_not_measured_is_left_empty(effects):
@@ -278,6 +299,6 @@ def test_runs_wait_for_the_reference(demo_run, tmp_path):
     folder.add(OTHER, demo_run, overrides=["a=1"], cpu_seconds=None)
     assert "full has no finished run yet" in folder.report(STUDY, rounds=100)
     folder.add(StudyRun("toy", "full", 2, "0"), demo_run, overrides=[], cpu_seconds=None)
-    assert "short" not in folder.report(STUDY, rounds=100)
+    assert "| short" not in folder.report(STUDY, rounds=100)
     folder.add(RUN, demo_run, overrides=[], cpu_seconds=None)
-    assert "short" in folder.report(STUDY, rounds=100)
+    assert "| short" in folder.report(STUDY, rounds=100)

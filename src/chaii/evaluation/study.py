@@ -12,6 +12,7 @@ from filelock import FileLock
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 
 from chaii.config.errors import ConfigError
 from chaii.config.schema import TrainConfig
@@ -38,14 +39,15 @@ def compare_arms(
     Args:
         rows: scored held-out rows of all runs, with the columns arm, seed, fold, id, article,
             jaccard, exact and f1.
-        rounds: of the bootstrap, see `bootstrap_effect`.
+        rounds: of the bootstrap, see `bootstrap_errors`.
 
     Returns:
-        One row per arm, the reference first: ``arm``, ``runs``, for each metric its mean, the
-        difference to the reference's mean on the same runs with the ends of its interval
-        (``jaccard``, ``jaccard_effect``, ``jaccard_low``, ``jaccard_high``), and ``p``: that of the
-        Jaccard's effect, by Holm's correction for the number of arms. Ends and ``p`` are missing
-        where there are fewer than two runs.
+        One row per arm, the reference first: ``arm``, ``runs``, ``wins`` (runs with a better
+        Jaccard than the reference's), for each metric its mean, the difference to the reference's
+        mean on the same runs with the ends of its interval (``jaccard``, ``jaccard_effect``,
+        ``jaccard_low``, ``jaccard_high``), and ``p``: that of the Jaccard's effect, by Holm's
+        correction for the number of arms. Intervals and ``p``, missing with one run, are those of
+        Student's t with runs - 1 degrees of freedom: few runs estimate their own spread poorly.
 
     Raises:
         ValueError: an arm has no run in common with the reference, or other held-out rows in one.
@@ -58,34 +60,35 @@ def compare_arms(
     compared: list[dict[str, Any]] = [{"arm": reference, "runs": len(means), **means.mean()}]
     for arm, part in arms.items():
         paired = _pair(part, base, arm)
-        line: dict[str, Any] = {"arm": arm, "runs": paired.groupby(_RUN).ngroups}
-        draws = bootstrap_effect(paired, rounds=rounds, seed=seed)
-        means = paired.groupby(_RUN)[list(METRICS)].mean().mean()
+        runs = paired.groupby(_RUN)[list(METRICS)].mean()
+        line: dict[str, Any] = {"arm": arm, "runs": len(runs), "wins": sum(runs["jaccard"] > 0)}
+        errors = bootstrap_errors(paired, rounds=rounds, seed=seed)
+        distribution = student_t(len(runs) - 1)
         for metric in METRICS:
+            effect = line[f"{metric}_effect"] = runs[metric].mean()
             line[metric] = part.groupby(_RUN)[metric].mean().mean()
-            line[f"{metric}_effect"] = means[metric]
-        if draws is not None:
-            for metric, drawn in draws.items():
-                ends = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-                line[f"{metric}_low"], line[f"{metric}_high"] = ends
-            rarer = min((draws["jaccard"] <= 0).sum(), (draws["jaccard"] >= 0).sum())
-            line["p"] = min(1.0, 2 * (int(rarer) + 1) / (rounds + 1))  # two-sided
+            if errors is not None:
+                half = distribution.ppf((1 + LEVEL) / 2) * errors[metric]
+                line[f"{metric}_low"], line[f"{metric}_high"] = effect - half, effect + half
+        if errors is not None:
+            effect, error = line["jaccard_effect"], errors["jaccard"]
+            line["p"] = 2 * distribution.sf(abs(effect) / error) if error else float(effect == 0)
         compared.append(line)
     columns = [f"{metric}{end}" for metric in METRICS for end in ("", "_effect", "_low", "_high")]
-    table = pd.DataFrame(compared, columns=["arm", "runs", *columns, "p"])
+    table = pd.DataFrame(compared, columns=["arm", "runs", "wins", *columns, "p"])
     table["p"] = correct_holm(table["p"].to_numpy(float))
     return table
 
 
-def bootstrap_effect(
+def bootstrap_errors(
     differences: pd.DataFrame, *, rounds: int, seed: int
-) -> dict[str, NDArray[np.float64]] | None:
-    """Draw the mean difference of each metric anew, ``(rounds,)``; None with fewer than two runs.
+) -> dict[str, float] | None:
+    """Estimate the standard error of the mean difference in each metric; None with one run.
 
     In each round runs are drawn with replacement, and inside each drawn run its articles: a run
     carries the chance of its seed, and questions on one article succeed and fail together. The
-    deviations from the mean are widened by sqrt(runs / (runs - 1)), since a bootstrap of few runs
-    underestimates the spread between them.
+    deviation of the drawn means is widened by sqrt(runs / (runs - 1)), since a bootstrap of few
+    runs underestimates the spread between them.
 
     Args:
         differences: paired rows with the columns seed, fold, article and the metrics.
@@ -105,9 +108,8 @@ def bootstrap_effect(
         articles = generator.integers(len(size), size=(len(rounds_of), len(size)))
         means = total[articles].sum(axis=1) / size[articles].sum(axis=1)[:, None]
         np.add.at(sums, rounds_of, means)
-    mean = differences.groupby(_RUN)[list(METRICS)].mean().mean().to_numpy()
-    widened = mean + (sums / len(runs) - mean) * np.sqrt(len(runs) / (len(runs) - 1))
-    return dict(zip(METRICS, widened.T, strict=True))
+    deviations = sums.std(axis=0) / len(runs) * np.sqrt(len(runs) / (len(runs) - 1))
+    return dict(zip(METRICS, deviations.tolist(), strict=True))
 
 
 def correct_holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -130,7 +132,8 @@ def format_effects(
 ) -> str:
     """Format the comparison as a GitHub table in points (hundredths) with costs, and a verdict.
 
-    Costs are means per run: millions of tokens trained, and minutes of CPU time.
+    ``wins`` counts the runs with a better Jaccard than the reference's of the same seed. Costs are
+    means per run: millions of tokens trained, and minutes of CPU time.
 
     Args:
         effects: as `compare_arms` gives them.
@@ -151,6 +154,7 @@ def format_effects(
             | ({"change": changes.get(row["arm"], "")} if changes else {})
             | shown
             | {"p": "" if np.isnan(row["p"]) else f"{row['p']:.3f}"}
+            | {"wins": f"{row['wins']:.0f}/{row['runs']}" if number else ""}
             | {"Mtok": f"{tokens / 1e6:.2f}"}
             | {"min": "" if np.isnan(seconds) else f"{seconds / 60:.1f}"}
         )
@@ -174,6 +178,12 @@ def state_effects(effects: pd.DataFrame, *, changes: Mapping[str, str]) -> list[
         effect = _format_effect(row, "jaccard")
         sentences.append(f"`{row['arm']}` ({change}): {effect} points of Jaccard; {finding}.")
     return sentences
+
+
+def state_missing(effects: pd.DataFrame, study: StudyConfig) -> list[str]:
+    """Name the arms without a run to compare in a sentence; an empty list if there is none."""
+    missing = [arm for arm in study.arms if arm not in set(effects["arm"])]
+    return [f"Not run yet: {', '.join(missing)}."] if missing else []
 
 
 def draw_effects(effects: pd.DataFrame) -> Figure:
@@ -226,9 +236,8 @@ def _format_effect(row: Mapping[str, Any], metric: str) -> str:
 def _state_verdict(effects: pd.DataFrame) -> str:
     if not np.isfinite(effects["p"]).any():
         return "With one run there is no interval, hence no verdict."
-    sure = effects[effects["p"] < 1 - LEVEL]
-    effect = sure["jaccard_effect"]
-    found = {"better": sure.loc[effect > 0, "arm"], "worse": sure.loc[effect < 0, "arm"]}
+    sure = effects[effects["p"] < 1 - LEVEL].set_index("arm")["jaccard_effect"]
+    found = {"better": sure.index[sure > 0], "worse": sure.index[sure < 0]}
     named = "; ".join(f"{word}: {', '.join(arms) or 'none'}" for word, arms in found.items())
     number = np.isfinite(effects["p"]).sum()
     return (
@@ -324,7 +333,8 @@ class StudyFolder:
         effects = self.compare(study, rounds=rounds)
         if effects is None:
             return f"the reference arm {study.reference} has no finished run yet: compared nothing"
-        text = format_effects(effects, self.read_runs(), changes=study.changes)
+        table = format_effects(effects, self.read_runs(), changes=study.changes)
+        text = " ".join([table, *state_missing(effects, study)])
         save_text(self.path / "effects.md", text + "\n")
         with write_whole(self.path / "effects.png") as building:
             draw_effects(effects).savefig(building, format="png")
