@@ -330,9 +330,15 @@ def _train_once(
     if config.recipe.reset_optimizer:
         borders = find_borders(plan, effective_batch_size=config.backbone.effective_batch_size)
     cutout, teacher = config.recipe.cutout, training.run.read_teacher()
+    dataset = PlanDataset(plan, training.stores, cutout_config=cutout, seed=seed, teacher=teacher)
+    if config.recipe.hard_negatives:
+        from chaii.model.hard_negatives import HardNegatives
+        size = config.backbone.effective_batch_size
+        parts = dict(recipe=config.recipe, effective_batch_size=size, seed=seed)
+        callbacks = [*callbacks, HardNegatives(plan, training.stores, dataset, **parts)]
     history = train_model(
         model,
-        PlanDataset(plan, training.stores, cutout_config=cutout, seed=seed, teacher=teacher),
+        dataset,
         backbone=config.backbone,
         trainer=config.trainer,
         folder=training.run.checkpoints,

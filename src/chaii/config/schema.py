@@ -132,6 +132,7 @@ class RecipeConfig:
     mixed: bool = False  # all stages' windows in one random order; study=recipe compares
     group_by_length: bool = True  # each step holds all lengths, sorted, so that little is padded
     max_tokens: int | None = None  # windows are drawn evenly from all stages to this many tokens
+    hard_negatives: bool = False
     reset_optimizer: bool = False  # a fresh optimiser and schedule for every stage
     cutout: CutoutConfig = field(default_factory=CutoutConfig)
     predict_max_length: int = 384  # tokens
