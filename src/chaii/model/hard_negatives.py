@@ -24,6 +24,7 @@ class HardNegatives(TrainerCallback):
         self._plan, self._stores, self._dataset, self._recipe = plan, stores, dataset, recipe
         borders = find_borders(plan, effective_batch_size=effective_batch_size)
         self._stages = dict(zip(borders, range(1, len(recipe.stages)), strict=True))
+        dataset._windows = dataset._windows.copy()
         self._generator = np.random.default_rng([seed, 77])
 
     def on_step_begin(self, _args: Any, state: Any, *_: Any, model: Any, **__: Any) -> None:
