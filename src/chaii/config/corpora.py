@@ -45,7 +45,7 @@ class Labels(Enum):
 
     first = "first"  # as given
     evidence = "evidence"  # the one whose surroundings best match the question
-    all = "all"  # every one: the loss is of the sum of their probabilities
+    all = "all"  # every one, their probabilities added in the loss; study=recipe compares
 
 
 class Join(Enum):

@@ -101,7 +101,7 @@ class SourceConfig:
     max_length: int = MISSING  # tokens of a finished input
     doc_stride: int = MISSING  # context tokens shared by neighbouring windows
     negatives: float = 1.0  # share of the windows without the answer that is kept
-    crop: bool = False  # windows begin at random places instead of on a regular grid
+    crop: bool = False  # windows begin at random places, not on a grid; study=recipe compares
     balance: bool = False  # drop windows whose answer is at the most frequent places of a window
     max_examples: int | None = None  # a random subset of the rows
 
@@ -132,7 +132,7 @@ class RecipeConfig:
     mixed: bool = False  # all stages' windows in one random order; study=recipe compares
     group_by_length: bool = True  # each step holds all lengths, sorted, so that little is padded
     max_tokens: int | None = None  # windows are drawn evenly from all stages to this many tokens
-    reset_optimizer: bool = False  # a fresh optimiser and schedule for every stage
+    reset_optimizer: bool = False  # anew in every stage, with its schedule; study=recipe compares
     cutout: CutoutConfig = field(default_factory=CutoutConfig)
     predict_max_length: int = 384  # tokens
     predict_doc_stride: int = 128  # tokens
