@@ -179,6 +179,12 @@ def test_a_cost_that_was_not_measured_is_left_empty(effects):
     assert not minutes.strip()
 
 
+def test_the_hours_of_all_runs_are_stated(effects):
+    table = effects.reset_index()
+    hours = table["runs"].sum() * 330 / 3600
+    assert f"; {hours:.3g} CPU hours." in format_effects(table, make_costs(table))
+
+
 def test_the_plot_has_a_line_per_arm_but_the_reference(effects):
     axis = draw_effects(effects.reset_index()).axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["good", "same", "bad"]

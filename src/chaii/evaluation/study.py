@@ -133,7 +133,7 @@ def format_effects(
     """Format the comparison as a GitHub table in points (hundredths) with costs, and a verdict.
 
     ``wins`` counts the runs with a better Jaccard than the reference's of the same seed. Costs are
-    means per run: millions of tokens trained, and minutes of CPU time.
+    means per run: millions of tokens trained, and minutes of CPU time; hours are of all runs.
 
     Args:
         effects: as `compare_arms` gives them.
@@ -159,9 +159,9 @@ def format_effects(
             | {"min": "" if np.isnan(seconds) else f"{seconds / 60:.1f}"}
         )
     table = pd.DataFrame(lines).to_markdown(index=False, tablefmt="github", disable_numparse=True)
-    fewest, most = effects["runs"].min(), effects["runs"].max()
-    runs_per_arm = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-    return f"{table}\n\nRuns per arm: {runs_per_arm}. {_state_verdict(effects)}"
+    hours = (costs["cpu_seconds"][effects["arm"]].to_numpy() * effects["runs"]).sum() / 3600
+    ends = " to ".join(str(end) for end in sorted({effects["runs"].min(), effects["runs"].max()}))
+    return f"{table}\n\nRuns per arm: {ends}; {hours:.3g} CPU hours. {_state_verdict(effects)}"
 
 
 def state_effects(effects: pd.DataFrame, *, changes: Mapping[str, str]) -> list[str]:
