@@ -149,8 +149,8 @@ def test_writeup_shows_tables(written):
 
 
 def test_writeup_shows_pictures(written):
-    # one of corpora, three of runs, two comparisons, and one per study that was run
-    assert len(outputs(written, "image/png")) in (6, 7, 8)
+    # one of corpora, three of runs, two comparisons, three studies
+    assert len(outputs(written, "image/png")) == 9
 
 
 @pytest.mark.parametrize("name", ["kaggle_train", "kaggle_submit"])
@@ -160,8 +160,8 @@ def test_kaggle_notebooks_are_stored_without_outputs(name):
 
 
 def test_writeup_is_stored_with_its_pictures():
-    # one of corpora, three of runs, three comparisons, and one per study that was run
-    assert len(outputs(read_notebook("writeup"), "image/png")) in (7, 8, 9)
+    # one of corpora, three of runs, three comparisons, three studies
+    assert len(outputs(read_notebook("writeup"), "image/png")) == 10
 
 
 def test_writeup_colours_windows_answers_and_masked_tokens():
