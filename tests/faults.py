@@ -174,7 +174,6 @@ FAULTS = [
     ),
     # what is trained on
     ("crop is ignored", PLAN, "if source.crop:", "if False:", "tests/recipe/test_plan.py"),
-    ("balance is ignored", PLAN, "if source.balance:", "if False:", "tests/recipe/test_plan.py"),
     (
         "negatives is ignored",
         PLAN,

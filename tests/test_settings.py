@@ -80,7 +80,6 @@ CHANGES = {  # what changes of that which the model is shown
     f"{SOURCE}.doc_stride=8": ["ids"],
     f"{SOURCE}.negatives=1.0": ["ids", "lengths"],
     f"{SOURCE}.crop=false": ["ids"],
-    f"{SOURCE}.balance=true": ["ids"],
     f"{SOURCE}.max_examples=5": ["ids", "lengths"],
     "corpora.demo_chaii.labels=all": ["labels"],
     "backbone.effective_batch_size=16": ["lengths"],

@@ -83,7 +83,7 @@ def recipe_corpora(path):
 
 
 def test_the_number_of_configuration_files_is_known():
-    assert len(YAML_FILES) == 123
+    assert len(YAML_FILES) == 122
 
 
 @pytest.mark.parametrize("path", [path for path in YAML_FILES if path not in BASES], ids=str)

@@ -70,7 +70,6 @@ ARM_RECIPES = [
 ]
 CHANGED = {  # the fields of sources that an arm's recipe may change
     "crop": {"crop"},
-    "balance": {"balance", "max_examples"},
     "final_length": {"max_length", "doc_stride", "max_examples"},
     "negatives_0": {"negatives", "max_examples"},
     "negatives_10": {"negatives"},

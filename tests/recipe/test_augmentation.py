@@ -1,9 +1,8 @@
 """Augmentation: pure functions of a window and a generator."""
 
 import numpy as np
-import pandas as pd
 
-from chaii.recipe.augmentation import balance_positions, cutout, window_generator
+from chaii.recipe.augmentation import cutout, window_generator
 
 IDS = np.arange(100_000) % 500
 PROTECTED = IDS < 5
@@ -54,34 +53,3 @@ def test_a_position_draws_the_same_whoever_asks():
     again = [window_generator(7, position).random(3).tolist() for position in (2, 1, 0)]
     assert draws == again[::-1]
     assert draws[0] != draws[1]
-
-
-def crowded_windows():
-    generator = np.random.default_rng(0)
-    start = np.where(
-        generator.random(100_000) < 0.3, -1, (384 * generator.beta(1, 4, 100_000)).astype(int)
-    )
-    return pd.DataFrame({"start_token": start, "length": 384})
-
-
-def test_balance_flattens_where_answers_lie_and_keeps_every_negative():
-    windows = crowded_windows()
-    kept = balance_positions(windows, generator=np.random.default_rng(0))
-    before, after = (
-        np.bincount(table["start_token"][table["start_token"] >= 0] * 10 // 384, minlength=10)
-        for table in (windows, kept)
-    )
-    assert (after <= before).all()
-    assert after.max() == int(np.median(before[before > 0]))
-    assert (kept["start_token"] < 0).sum() == (windows["start_token"] < 0).sum()
-
-
-def test_balance_draws_the_same_for_a_seed():
-    windows = crowded_windows()
-    one, two = (balance_positions(windows, generator=np.random.default_rng(1)) for _ in range(2))
-    pd.testing.assert_frame_equal(one, two)
-
-
-def test_balance_leaves_windows_without_answers_alone():
-    windows = pd.DataFrame({"start_token": [-1, -1], "length": 384})
-    assert balance_positions(windows, generator=np.random.default_rng(0)).equals(windows)

@@ -44,10 +44,9 @@ def plan_of(stores, recipe, *, step=8, seed=1):
 
 @pytest.mark.parametrize("crop", [False, True])
 @pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("balance", [False, True])
 @pytest.mark.parametrize("limit", [None, 20])
-def test_stages_stay_in_order_under_every_option(stores, crop, shuffle, balance, limit):
-    near = SourceConfig("near", 64, 16, crop=crop, balance=balance, max_examples=limit)
+def test_stages_stay_in_order_under_every_option(stores, crop, shuffle, limit):
+    near = SourceConfig("near", 64, 16, crop=crop, max_examples=limit)
     plan = plan_of(stores, make_recipe([near, FAR], [FAR], [near], shuffle=shuffle))
     assert plan["stage"].is_monotonic_increasing
     assert set(plan["stage"]) == {0, 1, 2}
@@ -105,7 +104,6 @@ OPTIONS = {
     "doc_stride": 8,
     "negatives": 0.2,
     "crop": True,
-    "balance": True,
     "max_examples": 20,
 }
 
@@ -126,15 +124,13 @@ def test_a_plan_keeps_to_its_number_of_tokens(stores):
     assert abs(plan_of(stores, recipe)["length"].sum() / recipe.max_tokens - 1) < 0.05
 
 
-def test_crop_leaves_the_grid_and_balance_drops_windows_with_an_answer(stores):
-    plain, cropped, balanced = (
+def test_crop_leaves_the_grid(stores):
+    plain, cropped = (
         plan_of(stores, make_recipe([SourceConfig(**PLAIN, **options)], shuffle=False))
-        for options in ({}, {"crop": True}, {"balance": True})
+        for options in ({}, {"crop": True})
     )
     assert len(cropped) == len(plain)
     assert len(set(cropped["context_from"])) > 2 * len(set(plain["context_from"]))
-    assert (balanced["start_token"] >= 0).sum() < (plain["start_token"] >= 0).sum()
-    assert (balanced["start_token"] < 0).sum() == (plain["start_token"] < 0).sum()
 
 
 @pytest.mark.parametrize("mixed", [False, True])

@@ -102,7 +102,6 @@ class SourceConfig:
     doc_stride: int = MISSING  # context tokens shared by neighbouring windows
     negatives: float = 1.0  # share of the windows without the answer that is kept
     crop: bool = False  # windows begin at random places, not on a grid; study=recipe compares
-    balance: bool = False  # drop windows whose answer is at the most frequent places of a window
     max_examples: int | None = None  # a random subset of the rows
 
 

@@ -61,10 +61,11 @@ def flatten_settings(config: Any, *, inside: str = "") -> dict[str, Any]:
 def describe_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Describe each setting that differs and that a result depends on: ``key=old (now new)``.
 
-    A path inside a folder of `paths` is the same where that folder has moved.
+    A path inside a folder of `paths` is the same where that folder has moved. What is off on one
+    side may be absent on the other: a setting that is new, or that is gone, changes no result.
     """
     changes = list_changes(_comparable(old), _comparable(new))
-    return [f"{key}={before} (now {after})" for key, before, after in changes]
+    return [f"{key}={before} (now {after})" for key, before, after in changes if before or after]
 
 
 def list_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

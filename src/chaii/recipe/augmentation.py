@@ -1,7 +1,6 @@
 """Augmentation: pure functions of a window and a generator of its own."""
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from chaii.recipe.span_labels import IntArray
@@ -43,29 +42,3 @@ def cutout(
     begins = generator.random(len(input_ids) + span - 1) < 1 - (1 - rate) ** (1 / span)
     reached = np.convolve(begins, np.ones(span, int), mode="valid") > 0
     return np.where(reached & ~protected, mask_token_id, input_ids)
-
-
-def balance_positions(
-    windows: pd.DataFrame, *, generator: np.random.Generator, bins: int = 10
-) -> pd.DataFrame:
-    """Thin out the windows whose answer is where most answers are.
-
-    Windows with an answer are sorted into `bins` by the relative place of its first token. A bin of
-    more windows than the median keeps a random draw of that many. Windows without an answer stay.
-
-    >>> windows = pd.DataFrame({"start_token": [5] * 30 + [50, 90, -1], "length": 100})
-    >>> kept = balance_positions(windows, bins=3, generator=np.random.default_rng(0))
-    >>> kept["start_token"].value_counts().sort_index().to_dict()
-    {-1: 1, 5: 1, 50: 1, 90: 1}
-    """
-    start = windows["start_token"].to_numpy()
-    bin_of = np.where(start < 0, -1, start * bins // windows["length"].to_numpy())
-    counts = np.bincount(bin_of[bin_of >= 0], minlength=bins)
-    if not counts.any():
-        return windows
-    cap = int(np.median(counts[counts > 0]))
-    keep = np.ones(len(windows), dtype=bool)
-    for crowded in np.flatnonzero(counts > cap):
-        rows = np.flatnonzero(bin_of == crowded)
-        keep[generator.choice(rows, size=len(rows) - cap, replace=False)] = False
-    return windows[keep]

@@ -9,7 +9,6 @@ import pandas as pd
 
 from chaii.config.schema import RecipeConfig, SourceConfig
 from chaii.corpus.table import RowNumbers
-from chaii.recipe.augmentation import balance_positions
 from chaii.recipe.span_labels import IntArray
 from chaii.recipe.token_store import Stores, TokenStore
 from chaii.recipe.windows import crop, keep_negatives, slide
@@ -76,8 +75,6 @@ def cut_source(
     windows = keep_negatives(windows, share=source.negatives, generator=generator)
     if source.crop:
         windows = crop(windows, store, generator=generator)
-    if source.balance:
-        windows = balance_positions(windows, generator=generator)
     return windows.assign(corpus=source.corpus)
 
 
