@@ -257,6 +257,7 @@ class RunFolder:
         """Read the resolved configuration that the run was trained with.
 
         Raises:
+            ValueError: it cannot be read.
             ConfigError: an older version wrote it, and settings have new names; or it holds a
                 reference such as ``${oc.env:HOME}``, which no resolved configuration does.
         """
@@ -270,6 +271,11 @@ class RunFolder:
             raise ConfigError(f"{self.config}: of an older version: {list_first(renamed)}")
         if lacking := [key for key in _NEEDED if OmegaConf.select(config, key) is None]:
             raise ConfigError(f"{self.config}: lacks {list_first(lacking)}")
+        with reading(self.config):
+            for stage in config.recipe.get("stages", []):
+                for source in stage.sources:
+                    if source.get("balance") is False:  # removed, and off: the result is the same
+                        del source["balance"]
         return config
 
     def read_metrics(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from chaii.config.compose import compose_config
-from chaii.config.settings import RENAMED, describe_changes, find_renamed, list_renamed
+from chaii.config.settings import RENAMED, find_renamed, list_renamed
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -34,13 +34,3 @@ def test_every_old_key_of_a_file_is_listed():
 
 def test_a_key_that_was_never_renamed_has_no_new_name():
     assert find_renamed("trainer.num_workers") is None
-
-
-@pytest.mark.parametrize("off", [False, 0, None, ""])
-def test_a_setting_that_is_gone_and_was_off_is_no_change(off):
-    assert describe_changes({"seed": 1, "gone": off}, {"seed": 1}) == []
-
-
-@pytest.mark.parametrize("on", [True, 0.1, "all"])
-def test_a_setting_that_is_gone_and_was_on_is_a_change(on):
-    assert describe_changes({"seed": 1, "gone": on}, {"seed": 1}) == [f"gone={on} (now None)"]

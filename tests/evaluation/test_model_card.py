@@ -3,12 +3,15 @@
 import dataclasses
 import json
 import re
+from contextlib import nullcontext
 
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from omegaconf import OmegaConf
 
 from chaii.config.checks import check_train
+from chaii.config.errors import ConfigError
 from chaii.config.schema import DistillConfig
 from chaii.evaluation.model_card import choose_fold, render_card
 from chaii.run_folder import RunFolder
@@ -61,6 +64,32 @@ def test_the_example_has_the_windows_of_the_run(make_fold):
     card = render(make_fold(*lengths, "trainer.max_answer_tokens=9", **SCORES))
     assert 'Reader.from_pretrained("me/demo")' in card
     assert re.search(r"max_seq_len=77,.*\n *doc_stride=11,\n *max_answer_len=9,", card)
+
+
+def test_a_run_from_before_a_setting_was_removed_has_the_same_card(make_fold):
+    run = make_fold(**SCORES)
+    card = render(run)
+    assert write_balance(run, on=False) > 1
+    assert render(run) == card
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_a_removed_setting_stops_a_run_only_where_it_was_on(make_fold, compose_config, on):
+    run = make_fold(**SCORES)
+    write_balance(run, on=on)
+    changed = pytest.raises(ConfigError, match="balance: no such setting") if on else nullcontext()
+    with changed:
+        run.check(check_train(compose_config("train")))
+
+
+def write_balance(run, *, on):
+    """Give every source of a stored run the setting that older versions had; counts them."""
+    config = OmegaConf.load(run.config)
+    sources = [source for stage in config.recipe.stages for source in stage.sources]
+    for source in sources:
+        source["balance"] = on
+    OmegaConf.save(config, run.config)
+    return len(sources)
 
 
 def test_a_licence_that_is_given_takes_the_place_of_the_backbones(make_fold):

@@ -61,11 +61,10 @@ def flatten_settings(config: Any, *, inside: str = "") -> dict[str, Any]:
 def describe_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Describe each setting that differs and that a result depends on: ``key=old (now new)``.
 
-    A path inside a folder of `paths` is the same where that folder has moved. What is off on one
-    side may be absent on the other: a setting that is new, or that is gone, changes no result.
+    A path inside a folder of `paths` is the same where that folder has moved.
     """
     changes = list_changes(_comparable(old), _comparable(new))
-    return [f"{key}={before} (now {after})" for key, before, after in changes if before or after]
+    return [f"{key}={before} (now {after})" for key, before, after in changes]
 
 
 def list_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
