@@ -19,6 +19,7 @@ from chaii.ensemble.members import Member
 from chaii.ensemble.teachers import check_teachers, find_teachers, predict_teachers
 from chaii.model.backbone import load_local
 from chaii.model.predict import predict_logits
+from chaii.recipe.windows import slide
 from chaii.run_folder import RunFolder
 from chaii.train import prepare_fold
 
@@ -251,6 +252,32 @@ def test_a_window_longer_than_the_teachers_own_is_read_in_several(teacher, ask, 
     assert not all(same[i] for i in np.flatnonzero(is_long))
     for said in parts:
         np.testing.assert_allclose(np.exp(said).sum(axis=1), 1, atol=5e-3)
+
+
+def test_the_parts_of_a_long_window_are_merged_above_their_own_no_answer(
+    teacher, ask, prepare, make_plan
+):
+    store, plan = prepare("demo_muril").stores["demo_chaii"], make_plan("demo_muril")
+    is_long = (plan["corpus"] == "demo_chaii") & (plan["length"] > 120)
+    plan = plan[is_long].iloc[:2].reset_index(drop=True)
+    ranges = [plan[name].to_numpy() for name in ("example", "context_from", "context_to")]
+    store = store.narrow(*ranges, question=store.question_lengths()[ranges[0]])
+    OmegaConf.update(teacher.config, "recipe.predict_max_length", 80)
+    parts = slide(store, max_length=80, doc_stride=teacher.config.recipe.predict_doc_stride)
+    model = load_local(AutoModelForQuestionAnswering, teacher.run.model)
+    logits = predict_logits(model, parts, store, batch_size=1, precision=Precision.fp32)
+    above = [[[] for _ in range(tokens)] for tokens in store.context_lengths()]  # by token
+    taken = 0
+    for number, part in enumerate(parts.itertuples()):
+        for token in range(part.context_from, part.context_to):
+            both = np.array([logits.start[taken], logits.end[taken]], dtype=float)
+            above[part.example][token].append(both - logits.null[number])
+            taken += 1
+    for told, tokens in zip(split_windows(ask(teacher, plan=plan), plan), above, strict=True):
+        merged = np.stack([np.zeros(2), *(np.mean(token, axis=0) for token in tokens)], axis=1)
+        chances = np.exp(merged) / np.exp(merged).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(np.exp(told), chances, rtol=0.01, atol=1e-6)
+        assert max(map(len, tokens)) > 1
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def read_context_logits(
     if rows is not None:
         prediction, store = select_examples(prediction, rows), store.select(rows)
     if merge is Merge.odds:
-        prediction = _subtract_nulls(prediction)
+        prediction = subtract_nulls(prediction)
     windows, lengths = prediction.windows, store.context_lengths()
     tokens = expand_ranges(store.text_start[store.context], lengths)
     sides = prediction.start_logits, prediction.end_logits
@@ -134,6 +134,15 @@ def select_examples(prediction: Prediction, rows: IntArray) -> Prediction:
         end_logits=prediction.end_logits[tokens],
         null_logits=prediction.null_logits[chosen],
     )
+
+
+def subtract_nulls(prediction: Prediction) -> Prediction:
+    """Take from all logits those of "no answer" in their window, which makes windows comparable."""
+    width = prediction.windows["context_to"] - prediction.windows["context_from"]
+    nulls = np.repeat(prediction.null_logits.astype(np.float32), width, axis=0).T
+    start, end = prediction.start_logits - nulls[0], prediction.end_logits - nulls[1]
+    none = np.zeros_like(prediction.null_logits)
+    return replace(prediction, start_logits=start, end_logits=end, null_logits=none)
 
 
 def merge_windows(
@@ -187,15 +196,6 @@ def join_logits(parts: Sequence[ContextLogits]) -> ContextLogits:
         arrays = [getattr(part, name) for part in parts]
         joined[name] = None if any(one is None for one in arrays) else np.concatenate(arrays)
     return replace(parts[0], **joined)
-
-
-def _subtract_nulls(prediction: Prediction) -> Prediction:
-    """Take from all logits those of "no answer" in their window."""
-    width = prediction.windows["context_to"] - prediction.windows["context_from"]
-    nulls = np.repeat(prediction.null_logits.astype(np.float32), width, axis=0).T
-    start, end = prediction.start_logits - nulls[0], prediction.end_logits - nulls[1]
-    none = np.zeros_like(prediction.null_logits)
-    return replace(prediction, start_logits=start, end_logits=end, null_logits=none)
 
 
 def _locate_tokens(windows: pd.DataFrame, lengths: IntArray) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chaii.config.ensemble import EnsembleConfig, Merge
 from chaii.config.errors import ConfigError
 from chaii.config.schema import TrainConfig
-from chaii.decoding.context_logits import merge_windows
+from chaii.decoding.context_logits import merge_windows, subtract_nulls
 from chaii.decoding.span_search import softmax_rows
 from chaii.ensemble.members import Inference, Member
 from chaii.evaluation.oof_table import example_keys, read_oof_table
@@ -123,7 +123,7 @@ def _read(members: Sequence[Member], store: TokenStore, config: TrainConfig) -> 
     """Let the teachers of one tokenizer read the examples of `store`, a window of the plan each.
 
     Returns their probabilities, as `carry_over` takes them. One that is too long for a teacher's
-    own windows is read in several: the largest logit of a token counts, and the smallest of [CLS].
+    own windows is read in several, whose logits are merged as a reader merges them.
     """
     size = config.trainer.predict_batch_size
     settings = EnsembleConfig(predict_batch_size=size, paths=config.paths)
@@ -137,11 +137,10 @@ def _read(members: Sequence[Member], store: TokenStore, config: TrainConfig) -> 
         windows = slide(store, max_length=length, doc_stride=stride)
         shared = {(member.fingerprint, length, stride): (store, windows)}
         job = Inference(member, names, settings, shared=shared)
-        found = job.predict()  # students that start side by side share one reading
-        null = np.full((len(store), 2), np.inf)
-        np.minimum.at(null, windows["example"].to_numpy(), found.null_logits)
+        # Students that start side by side share one reading.
+        found = subtract_nulls(job.predict())
         for side, logits in enumerate((found.start_logits, found.end_logits)):
-            merged = merge_windows(windows, logits, lengths=lengths, merge=Merge.max)
-            total[side] += np.insert(merged, row_start[:-1], null[:, side]) / len(members)
+            merged = merge_windows(windows, logits, lengths=lengths, merge=Merge.odds)
+            total[side] += np.insert(merged, row_start[:-1], 0) / len(members)  # 0 at [CLS]
     row_start = row_start + np.arange(len(store) + 1)
     return np.stack([softmax_rows(side, row_start) for side in total])
