@@ -47,6 +47,10 @@ def results():
         return list(csv.DictReader(file))
 
 
+def test_every_fault_put_in_by_hand_has_its_place_in_the_code():
+    assert all(fault.lines for fault in MUTANTS["read_faults"](TESTS.parent))
+
+
 def test_every_fault_put_in_by_hand_was_noticed(results):
     noticed = {row["change"] for row in results if row["outcome"] == "noticed"}
     names = [name for name, *_ in runpy.run_path(str(TESTS / "faults.py"))["FAULTS"]]
