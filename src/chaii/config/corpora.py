@@ -40,12 +40,13 @@ class Labels(Enum):
 
     No choice is best everywhere. Of the answers that occur more than once and whose place people
     marked, `first` places .67, .94 and .78 correctly in XQuAD, SQuAD and TyDi QA gold passage,
-    `evidence` .81, .71 and .67 (``benchmarks/labels.py``).
+    `evidence` .81, .71 and .67 (``benchmarks/labels.py``). Trained on XQuAD, none has a sure gain
+    over `first` (study=recipe, study=confirmation).
     """
 
     first = "first"  # as given
     evidence = "evidence"  # the one whose surroundings best match the question
-    all = "all"  # every one, their probabilities added in the loss; study=recipe compares
+    all = "all"  # every one, their probabilities added in the loss
 
 
 class Join(Enum):
