@@ -100,7 +100,7 @@ class SourceConfig:
     corpus: str = MISSING
     max_length: int = MISSING  # tokens of a finished input
     doc_stride: int = MISSING  # context tokens shared by neighbouring windows
-    negatives: float = 1.0  # share of windows without the answer that is kept; study=recipe compares
+    negatives: float = 1.0  # share of windows without an answer that is kept; study=recipe compares
     crop: bool = False  # windows begin at random places, not on a grid; study=recipe compares
     max_examples: int | None = None  # a random subset of the rows
 
