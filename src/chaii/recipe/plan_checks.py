@@ -12,7 +12,7 @@ from chaii.recipe.token_store import Stores, TokenStore
 from chaii.recipe.windows import slide
 
 _ANSWERED = 0.02  # least share of the windows of a source that hold an answer
-_EMPTY = 0.5  # most share of windows without an answer: 59 % was far worse than 33 % (study=recipe)
+_NEGATIVES = 0.5  # most share of windows without an answer; 59 % was far worse (study=recipe)
 _TARGET = 0.01  # least share of the windows that are of the target corpora
 _LOST = 0.02  # most share of the answers that no window holds whole
 _LONG = 0.02  # most share of the target's answers that are longer than a prediction may be
@@ -58,8 +58,8 @@ def _check_windows(plan: pd.DataFrame, target: Sequence[str]) -> Iterator[str]:
             found = f"stage {stage}, {corpus}: {share:.1%} of its windows hold an answer"
             yield f"{found} (at least {_ANSWERED:.0%}); lower its negatives"
     share = (plan["start_token"] < 0).mean()
-    if share > _EMPTY:
-        found = f"{share:.1%} of all windows hold no answer (at most {_EMPTY:.0%})"
+    if share > _NEGATIVES:
+        found = f"{share:.1%} of all windows hold no answer (at most {_NEGATIVES:.0%})"
         yield f"{found}; lower the negatives of the corpora with long contexts"
     share = plan["corpus"].isin(target).mean()
     if target and share < _TARGET:
